@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What a runtime can be told, and what holds in the end.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <tokengate/topology.hpp>
+#include <tokengate/weight.hpp>
+
+namespace tokengate {
+
+/// Whether idle workers below a class's core range may take its free tokens.
+enum class stealing : std::uint8_t {
+    automatic,  ///< strict from 4 domains up, soft below (the default)
+    strict,     ///< only workers inside the class's range
+    soft,       ///< any idle worker, so that no core idles while free work waits
+};
+
+/// "automatic", "strict" or "soft".
+[[nodiscard]] std::string_view to_string(stealing value) noexcept;
+
+/// The first domain of each class's range; unset ones follow the contract (0, 1, 2).
+struct first_cores {
+    std::optional<int> heavy;
+    std::optional<int> medium;
+    std::optional<int> light;
+};
+
+/// What the program asks for. A field that is not set is taken from its `TOKENGATE_*` environment
+/// variable, and where there is none, from the default compiled in by Meson.
+///
+/// | field | environment | range |
+/// |---|---|---|
+/// | cores | TOKENGATE_CORES | 1 to 1024; default: what the topology gives |
+/// | workers_per_core | TOKENGATE_WORKERS_PER_CORE | 1 to 64, at most 4096 workers in all |
+/// | arena_slots | TOKENGATE_ARENA_SLOTS | 0 to 1024, or -1: the domain's CPUs less its workers |
+/// | mailbox_capacity | TOKENGATE_MAILBOX_CAPACITY | 1 to 2^30 tokens a lane |
+/// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
+/// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
+/// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
+/// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 waits inside each other |
+/// | scope | TOKENGATE_SCOPE | core, l2, l3, numa |
+/// | steal | TOKENGATE_STEAL | automatic, strict, soft |
+/// | binding | TOKENGATE_BINDING | true, false (also 1, 0, on, off, yes, no) |
+/// | first_core | TOKENGATE_FIRST_HEAVY, _MEDIUM, _LIGHT | 0 to cores - 1 |
+/// | synthetic | HWLOC_SYNTHETIC | a description as in hwloc(7) |
+/// | xml_file | HWLOC_XMLFILE | a file written by lstopo |
+struct config {
+    std::optional<int> cores;                       ///< domains; one core each unless `scope` says else
+    std::optional<int> workers_per_core;            ///< worker threads of each domain
+    std::optional<int> arena_slots;                 ///< places for oneTBB's own threads in each domain
+    std::optional<std::int64_t> mailbox_capacity;   ///< tokens that one lane of a mailbox holds
+    std::optional<std::int64_t> in_flight_limit;    ///< tokens accepted and not yet finished
+    std::optional<int> retry_stride;                ///< fresh tokens between two retries
+    std::optional<std::chrono::microseconds> spin_time;  ///< how long an idle worker spins first
+    std::optional<int> help_depth;                  ///< how deep a waiting worker runs other tokens
+    std::optional<domain_scope> scope;              ///< what one domain covers
+    std::optional<stealing> steal;                  ///< what idle workers may take
+    std::optional<bool> binding;                    ///< pin workers to their domain's CPUs
+    first_cores first_core;                         ///< first domain of each class
+    std::string synthetic;                          ///< hwloc synthetic topology, for tests
+    std::string xml_file;                           ///< hwloc XML topology, for tests
+};
+
+/// What holds for a runtime, after code, environment and defaults were merged and checked.
+struct settings {
+    unsigned cores = 1;
+    unsigned workers_per_core = 1;
+    int arena_slots = -1;
+    std::size_t mailbox_capacity = 1;
+    std::size_t in_flight_limit = 1;
+    unsigned retry_stride = 1;
+    std::chrono::microseconds spin_time{0};
+    unsigned help_depth = 0;
+    domain_scope scope = domain_scope::core;
+    bool strict_stealing = false;  ///< `automatic` resolved
+    bool binding = true;
+    std::array<unsigned, weight_count> first_core{};  ///< by index_of(weight)
+
+    /// One line for each setting: its name, its value and where it came from.
+    struct line {
+        std::string name;
+        std::string value;
+        std::string source;  ///< "code", "environment" or "default"
+    };
+    std::vector<line> lines;
+};
+
+/// Merges code, environment and defaults, reads the topology, and checks everything at once.
+/// `machine` receives the topology that the settings were checked against.
+/// Reads the environment: do not call it while another thread changes that.
+/// @throws config_error naming every wrong setting with its allowed range
+/// @throws topology_error if the topology cannot be read
+[[nodiscard]] settings resolve(const config& wanted, std::optional<topology>& machine);
+
+/// The settings as text, one a line, as TOKENGATE_DISPLAY_ENV=1 prints them.
+[[nodiscard]] std::string describe(const settings& resolved);
+
+}  // namespace tokengate

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The typed part of a token, behind its node: first the outcome, at a place that depends on the
+/// result type alone, then the arguments.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <tokengate/detail/node.hpp>
+
+namespace tokengate::detail {
+
+/// Nodes with their frames live in the pool up to this size, in bytes; what is larger goes to the
+/// heap, leaving a pointer.
+inline constexpr std::size_t largest_pooled = 1024;
+
+/// Results larger than this, in bytes, go to the heap.
+inline constexpr std::size_t largest_inline_result = 512;
+
+/// Nodes start at multiples of this many bytes.
+inline constexpr std::size_t cache_line = 64;
+
+/// A declared operation: what all its tokens share.
+struct operation_core {
+    operation_core(const frame_type* frames, weight its_weight) noexcept
+        : type(frames), weight_class(its_weight) {}
+    virtual ~operation_core() = default;
+    operation_core(const operation_core&) = delete;
+    operation_core& operator=(const operation_core&) = delete;
+
+    const frame_type* type;                  ///< null if each call has a frame type of its own
+    const operation_label* label = nullptr;  ///< set at registration
+    runtime_core* runtime = nullptr;         ///< set at registration
+    weight weight_class;
+};
+
+/// Owns the callable of an operation.
+template <class F>
+struct callable_core final : operation_core {
+    template <class G>
+    callable_core(const frame_type* frames, weight its_weight, G&& source)
+        : operation_core(frames, its_weight), callable(std::forward<G>(source)) {}
+
+    F callable;
+};
+
+/// What stands for a result in memory: nothing for void, a pointer for a reference.
+template <class R>
+struct result_storage {
+    using type = std::remove_cv_t<R>;
+};
+template <class R>
+struct result_storage<R&> {
+    using type = R*;
+};
+template <>
+struct result_storage<void> {
+    struct type {};
+};
+template <class R>
+using stored_result = typename result_storage<R>::type;
+
+/// An object of type T in raw memory: `T` itself, or a pointer to one on the heap.
+template <class T, bool boxed>
+struct raw_place {
+    using content = std::conditional_t<boxed, T*, T>;
+    static constexpr std::size_t alignment = alignof(content);
+    static constexpr std::size_t bytes = sizeof(content);
+
+    [[nodiscard]] static T& at(void* where) noexcept {
+        auto* found = std::launder(static_cast<content*>(where));
+        if constexpr (boxed) {
+            return **found;
+        } else {
+            return *found;
+        }
+    }
+
+    /// Builds the object from what `make()` returns, without a copy.
+    template <class Make>
+    static void build(void* where, Make&& make) {
+        if constexpr (boxed) {
+            ::new (where) content(new T(make()));
+        } else {
+            ::new (where) content(make());
+        }
+    }
+
+    static void drop(void* where) {
+        if constexpr (boxed) {
+            delete &at(where);
+        } else {
+            std::destroy_at(&at(where));
+        }
+    }
+};
+
+constexpr std::size_t round_up(std::size_t value, std::size_t multiple) noexcept {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+[[nodiscard]] inline void* at_offset(token_node& node, std::size_t offset) noexcept {
+    return reinterpret_cast<std::byte*>(&node) + offset;
+}
+
+/// Where a token keeps its result or its exception.
+template <class R>
+struct outcome_place {
+    using value_type = stored_result<R>;
+    using value_place = raw_place<value_type, (sizeof(value_type) > largest_inline_result ||
+                                               alignof(value_type) > cache_line)>;
+    using error_place = raw_place<std::exception_ptr, false>;
+    static constexpr std::size_t offset = round_up(
+        sizeof(token_node), std::max(value_place::alignment, error_place::alignment));
+    static constexpr std::size_t end = offset + std::max(value_place::bytes, error_place::bytes);
+
+    [[nodiscard]] static value_type& value(token_node& node) noexcept {
+        return value_place::at(at_offset(node, offset));
+    }
+    [[nodiscard]] static std::exception_ptr& error(token_node& node) noexcept {
+        return error_place::at(at_offset(node, offset));
+    }
+};
+
+/// Where a token keeps its arguments. They are built before the token is submitted and destroyed
+/// before its outcome can be seen.
+template <class R, class... P>
+struct arguments_place {
+    using value_type = std::tuple<std::decay_t<P>...>;
+    using inline_place = raw_place<value_type, false>;
+    static constexpr std::size_t inline_end =
+        round_up(outcome_place<R>::end, inline_place::alignment) + inline_place::bytes;
+    static constexpr bool none = sizeof...(P) == 0;
+    static constexpr bool boxed =
+        !none && (inline_end > largest_pooled || inline_place::alignment > cache_line);
+    using place = raw_place<value_type, boxed>;
+    static constexpr std::size_t offset = round_up(outcome_place<R>::end, place::alignment);
+    static constexpr std::size_t end = none ? outcome_place<R>::end : offset + place::bytes;
+
+    [[nodiscard]] static void* address(token_node& node) noexcept {
+        return at_offset(node, offset);
+    }
+
+    /// May throw what an argument's constructor throws, or std::bad_alloc if boxed.
+    template <class... A>
+    static void build([[maybe_unused]] token_node& node, A&&... args) {
+        if constexpr (!none) {
+            place::build(address(node), [&] { return value_type(std::forward<A>(args)...); });
+        }
+    }
+
+    /// May throw what an argument's destructor throws.
+    static void drop([[maybe_unused]] token_node& node) {
+        if constexpr (!none) place::drop(address(node));
+    }
+};
+
+/// The functions of a frame of callable F with parameters P and result R.
+template <class F, class R, class... P>
+struct frame_functions {
+    using outcome = outcome_place<R>;
+    using arguments = arguments_place<R, P...>;
+
+    static token_state run(token_node& node) noexcept {
+        auto& callable = static_cast<callable_core<F>&>(*node.operation).callable;
+        bool has_value = false;
+        try {
+            const arguments_guard guard{node};
+            outcome::value_place::build(at_offset(node, outcome::offset),
+                                        [&] { return invoke(callable, node); });
+            has_value = true;
+        } catch (...) {
+            if (has_value) outcome::value_place::drop(at_offset(node, outcome::offset));
+            ::new (at_offset(node, outcome::offset)) std::exception_ptr(std::current_exception());
+            return token_state::failed;
+        }
+        return token_state::completed;
+    }
+
+    static void drop_arguments(token_node& node) noexcept { arguments::drop(node); }
+
+    static void drop_outcome(token_node& node, token_state state) noexcept {
+        void* where = at_offset(node, outcome::offset);
+        if (state == token_state::completed) outcome::value_place::drop(where);
+        if (state == token_state::failed) outcome::error_place::drop(where);
+    }
+
+    static constexpr frame_type type{.run = run,
+                                     .drop_arguments = drop_arguments,
+                                     .drop_outcome = drop_outcome,
+                                     .size = arguments::end};
+
+  private:
+    struct arguments_guard {
+        token_node& node;
+        // Arguments are gone before anyone can see the outcome. Their destructors may throw.
+        ~arguments_guard() noexcept(false) { arguments::drop(node); }
+    };
+
+    static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
+        const auto with_arguments = [&]() -> R {
+            if constexpr (arguments::none) {
+                return std::invoke(callable);
+            } else {
+                return std::apply(
+                    [&](std::decay_t<P>&... args) -> R {
+                        return std::invoke(callable, static_cast<P&&>(args)...);
+                    },
+                    arguments::place::at(arguments::address(node)));
+            }
+        };
+        if constexpr (std::is_void_v<R>) {
+            with_arguments();
+            return {};
+        } else if constexpr (std::is_reference_v<R>) {
+            return std::addressof(with_arguments());
+        } else {
+            return with_arguments();
+        }
+    }
+};
+
+/// Makes a call: room, node, frame, mailbox. Null only if refused.
+template <class R, class... P, class... A>
+[[nodiscard]] token_node* make_call(operation_core& core, const frame_type& type, admission how,
+                                    A&&... args) {
+    using arguments = arguments_place<R, P...>;
+    token_node* node = begin_call(core, type, how);
+    if (node == nullptr) return nullptr;
+    if constexpr (!arguments::boxed &&
+                  (std::is_nothrow_constructible_v<std::decay_t<P>, A&&> && ...)) {
+        arguments::build(*node, std::forward<A>(args)...);
+    } else {
+        try {
+            arguments::build(*node, std::forward<A>(args)...);
+        } catch (...) {
+            abandon_call(*node);
+            throw;
+        }
+    }
+    commit_call(*node);
+    return node;
+}
+
+}  // namespace tokengate::detail

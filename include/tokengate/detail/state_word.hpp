@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The one atomic word that says where a token is in its life and who still holds it.
+/// The protocol, with its proof, is in lib/token/README.md.
+#pragma once
+
+#include <atomic>
+#include <cassert>
+#include <cstdint>
+#include <string_view>
+
+namespace tokengate {
+
+/// Where a token is in its life. The last four are terminal: the first of them to be written stays.
+enum class token_state : std::uint8_t {
+    created,    ///< being built; no handle exists yet
+    waiting,    ///< accepted, but not yet in a mailbox
+    admitted,   ///< in a mailbox
+    executing,  ///< its callable runs
+    completed,  ///< its result is there
+    failed,     ///< its callable threw; the exception is there
+    killed,     ///< it was killed
+    timed_out,  ///< it missed its deadline
+};
+
+/// True for completed, failed, killed and timed_out.
+[[nodiscard]] constexpr bool is_terminal(token_state state) noexcept {
+    return state >= token_state::completed;
+}
+
+/// The name of a state, as in the enumeration.
+[[nodiscard]] constexpr std::string_view to_string(token_state state) noexcept {
+    constexpr std::string_view names[] = {"created",   "waiting", "admitted", "executing",
+                                          "completed", "failed",  "killed",   "timed_out"};
+    return names[static_cast<std::size_t>(state)];
+}
+
+namespace detail {
+
+/// The state word of one token:
+///
+///     bits 0-2   phase        token_state
+///     bit  3     sleeper      a thread sleeps on this word, or is about to
+///     bit  4     helper       a worker waits for this token while it runs others
+///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
+///
+/// One word, so that the last step of a token (publish the outcome, give up the runtime's
+/// reference, learn whom to wake) is one read-modify-write.
+class state_word {
+  public:
+    /// What a terminal transition learned.
+    struct finished {
+        bool won = false;      ///< false: the token was terminal already, nothing was changed
+        bool wake = false;     ///< a thread sleeps on the word
+        bool helper = false;   ///< a worker waits for the token
+        bool last = false;     ///< nobody holds the token any more: recycle it
+    };
+
+    /// Sets the word before the token is shared: no other thread may see it yet.
+    void start(token_state phase, std::uint32_t references) noexcept {
+        // Relaxed: whoever gets the token gets it through a queue or a handle, which publish it.
+        word_.store(pack(phase, references), std::memory_order_relaxed);
+    }
+
+    /// The phase. A terminal answer makes the result visible.
+    [[nodiscard]] token_state phase() const noexcept {
+        // Acquire: pairs with the release in finish().
+        return phase_of(word_.load(std::memory_order_acquire));
+    }
+
+    /// admitted -> executing. False if the token has become terminal instead.
+    [[nodiscard]] bool begin_execution() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::admitted) return false;
+            // Acquire: pairs with the release of whoever changed the word last (a dropped handle).
+        } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::executing),
+                                              std::memory_order_acquire,
+                                              std::memory_order_relaxed));
+        return true;
+    }
+
+    /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
+    /// reference in the same step.
+    [[nodiscard]] finished finish(token_state outcome, bool drop_reference) noexcept {
+        assert(is_terminal(outcome));
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        std::uint32_t next = 0;
+        do {
+            if (is_terminal(phase_of(word))) return {};
+            next = with_phase(word, outcome) & ~(sleeper_bit | helper_bit);
+            if (drop_reference) next -= one_reference;
+            // Release: publishes the result to phase() and wait; acquire: the last holder
+            // recycles the node and must see what the others did with it.
+        } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return {.won = true,
+                .wake = (word & sleeper_bit) != 0,
+                .helper = (word & helper_bit) != 0,
+                .last = references_of(next) == 0};
+    }
+
+    /// Adds a handle. The caller holds one already.
+    void retain() noexcept {
+        // Relaxed: the caller's own handle keeps the token alive, nothing is published.
+        word_.fetch_add(one_reference, std::memory_order_relaxed);
+    }
+
+    /// Gives up a reference. True if it was the last: the caller recycles the token.
+    [[nodiscard]] bool release() noexcept {
+        // Release: what this holder did comes before the recycling; acquire: for the one who does.
+        const std::uint32_t before = word_.fetch_sub(one_reference, std::memory_order_acq_rel);
+        assert(references_of(before) > 0);
+        return references_of(before) == 1;
+    }
+
+    /// Number of references at this moment; exact only if the caller's is the only one.
+    [[nodiscard]] std::uint32_t references() const noexcept {
+        // Acquire: a sole holder takes the result over from those who let go.
+        return references_of(word_.load(std::memory_order_acquire));
+    }
+
+    /// Announces a thread that will sleep on the word. Returns the word to sleep on, or a terminal
+    /// one if there is nothing to wait for.
+    [[nodiscard]] std::uint32_t announce_sleeper() noexcept { return announce(sleeper_bit); }
+
+    /// Announces a worker that waits for the token while it runs others.
+    [[nodiscard]] std::uint32_t announce_helper() noexcept { return announce(helper_bit); }
+
+    /// The word itself, for the futex.
+    [[nodiscard]] std::atomic<std::uint32_t>& futex() noexcept { return word_; }
+
+    /// The phase inside a word.
+    [[nodiscard]] static token_state phase_of(std::uint32_t word) noexcept {
+        return static_cast<token_state>(word & phase_mask);
+    }
+
+  private:
+    static constexpr std::uint32_t phase_mask = 7;
+    static constexpr std::uint32_t sleeper_bit = 8;
+    static constexpr std::uint32_t helper_bit = 16;
+    static constexpr std::uint32_t one_reference = 256;
+
+    static std::uint32_t pack(token_state phase, std::uint32_t references) noexcept {
+        return static_cast<std::uint32_t>(phase) | (references * one_reference);
+    }
+    static std::uint32_t with_phase(std::uint32_t word, token_state phase) noexcept {
+        return (word & ~phase_mask) | static_cast<std::uint32_t>(phase);
+    }
+    static std::uint32_t references_of(std::uint32_t word) noexcept { return word / one_reference; }
+
+    std::uint32_t announce(std::uint32_t bit) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_acquire);
+        // Acquire: a terminal word makes the result visible, as in phase(). The bit and the phase
+        // share one word, so finish() either sees the bit or has happened before.
+        while (!is_terminal(phase_of(word)) && (word & bit) == 0) {
+            if (word_.compare_exchange_weak(word, word | bit, std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
+                return word | bit;
+            }
+        }
+        return word;
+    }
+
+    std::atomic<std::uint32_t> word_{0};
+};
+
+static_assert(sizeof(state_word) == 4, "the futex system call takes a 32-bit word");
+
+}  // namespace detail
+}  // namespace tokengate

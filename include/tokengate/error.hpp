@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Everything that TokenGate throws.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace tokengate {
+
+/// Base of all exceptions of the library. `what()` says what happened, to what, and what to do.
+class error : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// A setting is out of its range; `what()` names every wrong one with the values that are allowed.
+class config_error : public error {
+  public:
+    using error::error;
+};
+
+/// The machine's topology cannot be read, or the requested one does not exist.
+class topology_error : public error {
+  public:
+    using error::error;
+};
+
+/// An operation cannot be declared: its name is empty or already in use.
+class operation_error : public error {
+  public:
+    using error::error;
+};
+
+/// The system refused a resource that the runtime needs: a worker thread, memory for its lanes.
+class resource_error : public error {
+  public:
+    using error::error;
+};
+
+/// A call was made on a runtime that is stopping or has stopped. Nothing was accepted.
+class runtime_stopped : public error {
+  public:
+    using error::error;
+};
+
+/// A call was made in a child process after fork(), where no worker exists.
+class runtime_forked : public error {
+  public:
+    using error::error;
+};
+
+/// A handle that holds no token was asked for one.
+class empty_token : public error {
+  public:
+    using error::error;
+};
+
+/// The only copy of a move-only result was asked for through a handle that others share.
+class result_shared : public error {
+  public:
+    using error::error;
+};
+
+/// The token was killed before it could deliver a result.
+class token_killed : public error {
+  public:
+    token_killed(const std::string& message, std::uint64_t id) : error(message), id_(id) {}
+
+    /// The id of the killed token.
+    [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+
+  private:
+    std::uint64_t id_;
+};
+
+}  // namespace tokengate

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Declared operations: calling one makes a token.
+#pragma once
+
+#include <concepts>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <tokengate/detail/frame.hpp>
+#include <tokengate/detail/signature.hpp>
+#include <tokengate/token.hpp>
+#include <tokengate/weight.hpp>
+
+namespace tokengate {
+
+/// How the tokens of an operation are treated. Use designated initialisers, so that traits added
+/// later do not break your code: `{.weight = tokengate::weight::light}`.
+struct operation_traits {
+    tokengate::weight weight = tokengate::weight::medium;  ///< which cores may run the tokens
+};
+
+namespace detail {
+
+/// What operations of all signatures share.
+class operation_handle {
+  public:
+    /// The name it was declared under.
+    [[nodiscard]] std::string_view name() const noexcept { return core_->label->name; }
+
+    /// Its weight class.
+    [[nodiscard]] weight weight_class() const noexcept { return core_->weight_class; }
+
+  protected:
+    explicit operation_handle(operation_core& core) noexcept : core_(&core) {}
+    [[nodiscard]] operation_core& core() const noexcept { return *core_; }
+
+  private:
+    operation_core* core_;
+};
+
+/// A parameter that a token can supply: the token owns its arguments, so a callable cannot take
+/// one by non-const reference.
+template <class P>
+concept owned_parameter =
+    !std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>;
+
+}  // namespace detail
+
+template <class Signature>
+class operation;
+
+/// A declared operation of one signature: a cheap handle, copyable, valid as long as its runtime.
+///
+/// Thread safety: may be called from any thread, also from inside a token.
+template <class R, class... P>
+class operation<R(P...)> : public detail::operation_handle {
+  public:
+    /// Makes a token and returns at once: the arguments are converted to the callable's parameter
+    /// types and moved into the token, the gate has placed it.
+    ///
+    /// Cost: no memory allocation in the steady state, no lock. Blocks while the runtime is at its
+    /// limits; on a worker it runs other tokens instead.
+    /// @throws runtime_stopped after stop(), runtime_forked in a child process, std::bad_alloc, and
+    ///         what the conversion of an argument throws; nothing was accepted then
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+    token<R> operator()(A&&... args) const {
+        return token<R>::adopt(detail::make_call<R, P...>(
+            core(), *core().type, detail::admission::wait, std::forward<A>(args)...));
+    }
+
+    /// The same, but never blocks: returns nothing if the runtime is at its limits. The arguments
+    /// are untouched then.
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+    [[nodiscard]] std::optional<token<R>> try_call(A&&... args) const {
+        detail::token_node* node = detail::make_call<R, P...>(
+            core(), *core().type, detail::admission::refuse, std::forward<A>(args)...);
+        if (node == nullptr) return std::nullopt;
+        return token<R>::adopt(node);
+    }
+
+  private:
+    friend class runtime;
+    explicit operation(detail::operation_core& core) noexcept : detail::operation_handle(core) {}
+};
+
+/// A declared operation whose callable accepts more than one list of arguments (a generic lambda,
+/// an overloaded call operator, a pointer to member). Each call's arguments are decayed.
+template <class F>
+class generic_operation : public detail::operation_handle {
+  public:
+    /// As operation::operator(), with decayed argument types.
+    template <class... A>
+        requires std::invocable<F&, std::decay_t<A>...>
+    auto operator()(A&&... args) const {
+        using result = std::invoke_result_t<F&, std::decay_t<A>...>;
+        return token<result>::adopt(make<result>(detail::admission::wait, std::forward<A>(args)...));
+    }
+
+    /// As operation::try_call().
+    template <class... A>
+        requires std::invocable<F&, std::decay_t<A>...>
+    [[nodiscard]] auto try_call(A&&... args) const {
+        using result = std::invoke_result_t<F&, std::decay_t<A>...>;
+        detail::token_node* node =
+            make<result>(detail::admission::refuse, std::forward<A>(args)...);
+        return node == nullptr ? std::nullopt : std::optional(token<result>::adopt(node));
+    }
+
+  private:
+    friend class runtime;
+    explicit generic_operation(detail::operation_core& core) noexcept
+        : detail::operation_handle(core) {}
+
+    template <class R, class... A>
+    [[nodiscard]] detail::token_node* make(detail::admission how, A&&... args) const {
+        return detail::make_call<R, std::decay_t<A>...>(
+            core(), detail::frame_functions<F, R, std::decay_t<A>...>::type, how,
+            std::forward<A>(args)...);
+    }
+};
+
+}  // namespace tokengate

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The runtime: domains, workers, gate and operations.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <tokengate/config.hpp>
+#include <tokengate/operation.hpp>
+#include <tokengate/stats.hpp>
+#include <tokengate/topology.hpp>
+
+namespace tokengate {
+
+/// A token that was still executing when stop() gave up waiting for it.
+struct straggler {
+    std::string operation;  ///< the name of its operation
+    std::uint64_t id = 0;   ///< its token id
+    unsigned domain = 0;    ///< the domain whose worker it occupies
+};
+
+/// How a stop ended.
+struct stop_report {
+    bool drained = false;                ///< everything that was accepted has run to its end
+    std::uint64_t killed = 0;            ///< tokens that the deadline killed
+    std::vector<straggler> stragglers;   ///< killed tokens whose callables still run
+};
+
+/// Executes tokens on pinned workers, one domain per core.
+///
+/// Several runtimes may live side by side in a process. The destructor drains: it waits until
+/// everything that was accepted has finished.
+///
+/// Thread safety: all members may be called from any thread, also from inside a token, except the
+/// constructor and destructor.
+class runtime {
+  public:
+    /// Reads topology and settings, starts and pins the workers. Blocks until all of them run.
+    /// @throws config_error, topology_error; resource_error if a worker cannot be started
+    explicit runtime(const config& wanted = {});
+
+    /// Drains, then stops. Blocks until every token has finished. In a child process after fork()
+    /// it lets go of everything without waiting. Must not run inside one of its own tokens.
+    ~runtime();
+
+    runtime(const runtime&) = delete;
+    runtime& operator=(const runtime&) = delete;
+
+    /// Declares an operation. The callable is kept until the runtime is destroyed and may be called
+    /// by several workers at once.
+    ///
+    /// @param name    unique in this runtime, not empty; used in reports and errors
+    /// @param traits  how its tokens are treated
+    /// @param callable anything callable; may be move-only. With one signature the result is an
+    ///                operation of that signature, otherwise a generic_operation.
+    /// @throws operation_error if the name is empty or taken
+    template <class F>
+    [[nodiscard]] auto operation(std::string_view name, operation_traits traits, F&& callable) {
+        using stored = std::decay_t<F>;
+        if constexpr (detail::has_signature<stored>) {
+            return declare(name, traits, std::forward<F>(callable),
+                           std::type_identity<detail::signature_of<stored>>{});
+        } else {
+            return generic_operation<stored>(adopt(
+                name, std::make_unique<detail::callable_core<stored>>(
+                          nullptr, traits.weight, std::forward<F>(callable))));
+        }
+    }
+
+    /// The same with default traits.
+    template <class F>
+    [[nodiscard]] auto operation(std::string_view name, F&& callable) {
+        return operation(name, operation_traits{}, std::forward<F>(callable));
+    }
+
+    /// Blocks until no accepted token is unfinished, at one moment. Others may submit meanwhile;
+    /// then that moment may be late. On a worker it throws, since its own token is unfinished.
+    /// @throws error if called from inside a token of this runtime
+    void wait_idle();
+
+    /// The same for at most `limit`. True if the moment came.
+    [[nodiscard]] bool wait_idle_for(std::chrono::nanoseconds limit);
+
+    /// Stops admission, waits until all accepted tokens have finished, then ends the workers.
+    /// Calls from outside throw runtime_stopped from now on; tokens that still run may call
+    /// operations until they are done. Idempotent. Inside a token it only stops admission, and the
+    /// next stop() from outside or the destructor does the rest.
+    stop_report stop();
+
+    /// The same, but at the deadline what waits is killed, and what executes is killed too: its
+    /// waiters get token_killed at once and its result is dropped. A callable that never returns
+    /// is reported; its worker ends when it does.
+    stop_report stop(std::chrono::nanoseconds deadline);
+
+    /// Starts again after a complete stop(). Operations stay declared. No effect while running.
+    /// @throws error if a straggler still runs; resource_error as the constructor
+    void start();
+
+    /// True between construction or start(), and stop().
+    [[nodiscard]] bool running() const noexcept;
+
+    /// The settings that hold.
+    [[nodiscard]] const tokengate::settings& settings() const noexcept;
+
+    /// The machine as this runtime sees it.
+    [[nodiscard]] const tokengate::topology& topology() const noexcept;
+
+    /// A snapshot of the counters. Cost: proportional to threads and domains, no lock on the paths
+    /// that count.
+    [[nodiscard]] runtime_stats stats() const;
+
+  private:
+    template <class F, class R, class... P>
+    [[nodiscard]] tokengate::operation<R(P...)> declare(std::string_view name,
+                                                        operation_traits traits, F&& callable,
+                                                        std::type_identity<R(P...)>) {
+        static_assert((detail::owned_parameter<P> && ...),
+                      "tokengate: a token owns its arguments, so an operation cannot take one by "
+                      "non-const reference. Take it by value, by const reference or by rvalue "
+                      "reference, or pass std::ref for an object that outlives the token.");
+        using stored = std::decay_t<F>;
+        return tokengate::operation<R(P...)>(
+            adopt(name, std::make_unique<detail::callable_core<stored>>(
+                            &detail::frame_functions<stored, R, P...>::type, traits.weight,
+                            std::forward<F>(callable))));
+    }
+
+    detail::operation_core& adopt(std::string_view name,
+                                  std::unique_ptr<detail::operation_core> core);
+
+    std::unique_ptr<detail::runtime_core> core_;
+};
+
+}  // namespace tokengate

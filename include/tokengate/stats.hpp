@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What a runtime has counted.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <tokengate/weight.hpp>
+
+namespace tokengate {
+
+/// The ledger of a group of tokens. Always: accepted = completed + failed + killed + in flight.
+struct token_counts {
+    std::uint64_t accepted = 0;   ///< tokens that the gate let in
+    std::uint64_t completed = 0;  ///< tokens that delivered a result
+    std::uint64_t failed = 0;     ///< tokens whose callable threw
+    std::uint64_t killed = 0;     ///< tokens that were killed
+    std::uint64_t refused = 0;    ///< calls that were turned away at a limit; not accepted
+
+    /// Accepted and not yet terminal.
+    [[nodiscard]] std::uint64_t in_flight() const noexcept {
+        return accepted - completed - failed - killed;
+    }
+};
+
+/// What the workers of one domain have done.
+struct domain_stats {
+    std::array<std::uint64_t, weight_count> executed{};  ///< tokens run, by index_of(weight)
+    std::uint64_t stolen = 0;         ///< of those, tokens taken from other domains' mailboxes
+    std::uint64_t parked = 0;         ///< times that a worker went to sleep
+    std::uint64_t bind_failures = 0;  ///< workers that could not be pinned
+};
+
+/// A snapshot of a runtime's counters, exact while the runtime is idle.
+struct runtime_stats {
+    std::array<token_counts, weight_count> by_weight;  ///< by index_of(weight)
+    std::vector<domain_stats> domains;                 ///< by domain index
+    std::vector<std::string> bind_errors;              ///< what went wrong for unpinned workers
+
+    /// All classes together.
+    [[nodiscard]] token_counts total() const noexcept {
+        token_counts sum;
+        for (const token_counts& each : by_weight) {
+            sum.accepted += each.accepted;
+            sum.completed += each.completed;
+            sum.failed += each.failed;
+            sum.killed += each.killed;
+            sum.refused += each.refused;
+        }
+        return sum;
+    }
+};
+
+}  // namespace tokengate

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The handle of one call.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <tokengate/detail/frame.hpp>
+#include <tokengate/weight.hpp>
+
+namespace tokengate {
+
+namespace detail {
+
+/// What handles of all result types share: the reference, and every question that does not need
+/// the result.
+class token_handle {
+  public:
+    /// A handle that holds no token.
+    token_handle() noexcept = default;
+
+    /// Another handle of the same token. One atomic addition.
+    token_handle(const token_handle& other) noexcept : node_(other.node_) {
+        if (node_ != nullptr) node_->state.retain();
+    }
+    token_handle(token_handle&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+    token_handle& operator=(token_handle other) noexcept {
+        std::swap(node_, other.node_);
+        return *this;
+    }
+    /// Lets go of the token, which runs on all the same; its last holder returns its memory.
+    ~token_handle() {
+        if (node_ != nullptr && node_->state.release()) recycle(*node_);
+    }
+
+    /// True if the handle holds a token.
+    [[nodiscard]] bool valid() const noexcept { return node_ != nullptr; }
+
+    /// Where the token is in its life, at this moment.
+    /// @throws empty_token if the handle holds none (so do all questions below)
+    [[nodiscard]] token_state state() const { return node("state").state.phase(); }
+
+    /// True once the token is terminal: waiting for it will not block.
+    [[nodiscard]] bool done() const { return is_terminal(state()); }
+
+    /// The token's id, unique in its runtime.
+    [[nodiscard]] std::uint64_t id() const { return node("id").id; }
+
+    /// Its number in the staggered FIFO order of its class; none if it was not placed by position.
+    [[nodiscard]] std::optional<std::uint64_t> position() const {
+        const std::uint64_t value = node("position").position;
+        return value == no_position ? std::nullopt : std::optional(value);
+    }
+
+    /// The domain in which the gate placed it; once it executes, the one in which it does.
+    [[nodiscard]] unsigned domain() const {
+        // Relaxed: a number for people to look at, it publishes nothing.
+        return node("domain").domain.load(std::memory_order_relaxed);
+    }
+
+    /// Its weight class.
+    [[nodiscard]] weight weight_class() const { return node("weight_class").weight_class; }
+
+    /// The name of its operation.
+    [[nodiscard]] std::string_view operation_name() const {
+        return node("operation_name").label->name;
+    }
+
+    /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens
+    /// meanwhile. Never throws the token's own exception.
+    /// @throws runtime_forked in a child process that has no workers
+    void wait() const { wait_terminal(node("wait")); }
+
+    /// Waits at most `duration`. True if the token is terminal. The token itself is not affected
+    /// when the time is over.
+    template <class Rep, class Period>
+    [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
+        return wait_until(std::chrono::steady_clock::now() +
+                          std::chrono::ceil<std::chrono::steady_clock::duration>(duration));
+    }
+
+    /// Waits at most until `deadline`. True if the token is terminal.
+    [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) const {
+        return wait_terminal_until(
+            node("wait_until"),
+            std::chrono::nanoseconds(deadline.time_since_epoch()).count());
+    }
+
+    /// True if both hold the same token (or both none).
+    friend bool operator==(const token_handle&, const token_handle&) noexcept = default;
+
+  protected:
+    /// Takes over one reference to `node`.
+    explicit token_handle(token_node* node) noexcept : node_(node) {}
+
+    [[nodiscard]] token_node& node(const char* question) const {
+        if (node_ == nullptr) throw_empty(question);
+        return *node_;
+    }
+
+  private:
+    token_node* node_ = nullptr;
+};
+
+}  // namespace detail
+
+/// A call: where it is in its life, where it runs, and its result.
+///
+/// Handles are cheap to copy and all refer to one token; the token lives until its last handle and
+/// the runtime have let go of it. A handle may outlive its runtime.
+///
+/// Thread safety: different handles of one token may be used from any threads; one handle is like
+/// any other object.
+///
+/// @tparam R what the operation's callable returns: an object, a reference, or void
+template <class R>
+class token : public detail::token_handle {
+    using value_type = detail::stored_result<R>;
+    using outcome = detail::outcome_place<R>;
+
+  public:
+    using detail::token_handle::token_handle;
+
+    /// Waits for the result and returns it: a reference into the token, valid while a handle of it
+    /// lives. Callable any number of times. For move-only results see the overload for rvalues.
+    /// @throws whatever the callable threw; token_killed if the token was killed
+    [[nodiscard]] decltype(auto) get() const& {
+        detail::token_node& node = completed();
+        if constexpr (std::is_void_v<R>) {
+            return;
+        } else if constexpr (std::is_reference_v<R>) {
+            return static_cast<R>(*outcome::value(node));
+        } else {
+            return static_cast<const value_type&>(outcome::value(node));
+        }
+    }
+
+    /// Waits for the result and moves it out of the token: `std::move(t).get()`, `op(x).get()`.
+    /// If other handles share the token, the result is copied.
+    /// @throws the same, and result_shared if other handles share a move-only result
+    R get() && {
+        const token self = std::move(*this);
+        detail::token_node& node = self.completed();
+        if constexpr (std::is_void_v<R>) {
+            return;
+        } else if constexpr (std::is_reference_v<R>) {
+            return static_cast<R>(*outcome::value(node));
+        } else {
+            if (node.state.references() == 1) return std::move(outcome::value(node));
+            if constexpr (std::is_copy_constructible_v<value_type>) {
+                return static_cast<const value_type&>(outcome::value(node));
+            } else {
+                detail::throw_shared(node);
+            }
+        }
+    }
+
+    /// Takes over one reference to a node; for the library.
+    static token adopt(detail::token_node* node) noexcept { return token(node); }
+
+  private:
+    explicit token(detail::token_node* node) noexcept : detail::token_handle(node) {}
+
+    /// Waits; throws unless the token completed.
+    [[nodiscard]] detail::token_node& completed() const {
+        detail::token_node& waited = node("get");
+        detail::wait_terminal(waited);
+        const token_state state = waited.state.phase();
+        if (state == token_state::failed) std::rethrow_exception(outcome::error(waited));
+        if (state != token_state::completed) detail::throw_undelivered(waited);
+        return waited;
+    }
+};
+
+/// Waits until every token of a range is terminal, whatever its outcome.
+template <std::ranges::input_range Tokens>
+    requires std::derived_from<std::remove_cvref_t<std::ranges::range_reference_t<Tokens>>,
+                               detail::token_handle>
+void wait_all(Tokens&& tokens) {
+    for (const auto& each : tokens) each.wait();
+}
+
+/// Waits until every one of these tokens is terminal, whatever its outcome.
+template <class... R>
+void wait_all(const token<R>&... tokens) {
+    (tokens.wait(), ...);
+}
+
+}  // namespace tokengate

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// All of TokenGate.
+#pragma once
+
+#include <tokengate/config.hpp>
+#include <tokengate/error.hpp>
+#include <tokengate/operation.hpp>
+#include <tokengate/runtime.hpp>
+#include <tokengate/stats.hpp>
+#include <tokengate/token.hpp>
+#include <tokengate/topology.hpp>
+#include <tokengate/weight.hpp>

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Counters that one thread writes and others read.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include <tokengate/weight.hpp>
+
+namespace tokengate::detail {
+
+/// A counter with a single writer: no read-modify-write, no shared line.
+class own_counter {
+  public:
+    /// Writer only.
+    void add(std::uint64_t count = 1) noexcept {
+        // Relaxed load: nobody else writes. Release: pairs with the acquire in value(), so that
+        // what happened before the count is visible to whoever reads it.
+        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_release);
+    }
+
+    [[nodiscard]] std::uint64_t value() const noexcept {
+        return value_.load(std::memory_order_acquire);
+    }
+
+  private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+/// One counter for each weight class.
+using counters_by_weight = std::array<own_counter, weight_count>;
+
+}  // namespace tokengate::detail

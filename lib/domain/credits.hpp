@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Counted room: for the tokens of one lane, or for all tokens in flight.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace tokengate::detail {
+
+/// A number of places. Submitters take some before they submit, workers give them back after.
+///
+/// Both sides move credits in blocks, so that this line is written once in a block and not once a
+/// token. A small pool has blocks of one and is exact; a large one may leave blocks unused in the
+/// hands of submitters, at most half of the pool (see `block`).
+class credit_pool {
+  public:
+    explicit credit_pool(std::int64_t total) noexcept
+        : total_(total),
+          block_(std::clamp<std::int64_t>(total / 1024, 1, largest_block)),
+          mark_(total < exact_below ? 1 : total / 4),
+          available_(total) {}
+
+    /// Takes up to `wanted` credits; 0 if there is none.
+    [[nodiscard]] std::int64_t take(std::int64_t wanted) noexcept {
+        // Seq_cst: a blocked submitter has announced itself before this look; see give().
+        std::int64_t seen = available_.load(std::memory_order_seq_cst);
+        while (seen > 0) {
+            const std::int64_t taken = std::min(seen, wanted);
+            if (available_.compare_exchange_weak(seen, seen - taken, std::memory_order_seq_cst)) {
+                return taken;
+            }
+        }
+        return 0;
+    }
+
+    /// Gives credits back. True if blocked submitters should be woken: the room has just reached
+    /// the mark, a quarter of the whole, below which waking them would cost more than it brings.
+    [[nodiscard]] bool give(std::int64_t count) noexcept {
+        // Seq_cst: the caller looks for blocked submitters next; see take().
+        const std::int64_t before = available_.fetch_add(count, std::memory_order_seq_cst);
+        return before < mark_ && before + count >= mark_;
+    }
+
+    /// How many credits a submitter should take at once, when so many submitters exist.
+    [[nodiscard]] std::int64_t block(std::int64_t submitters) const noexcept {
+        return submitters * block_ * 2 > total_ ? 1 : block_;
+    }
+
+    /// How many credits a worker should collect before it gives them back.
+    [[nodiscard]] std::int64_t block() const noexcept { return block_; }
+
+    /// Credits in the pool at this moment.
+    [[nodiscard]] std::int64_t available() const noexcept {
+        // Relaxed: a number to look at.
+        return available_.load(std::memory_order_relaxed);
+    }
+
+    [[nodiscard]] std::int64_t total() const noexcept { return total_; }
+
+  private:
+    static constexpr std::int64_t largest_block = 64;
+    // Pools below this size wake a submitter for every single place.
+    static constexpr std::int64_t exact_below = 256;
+
+    const std::int64_t total_;
+    const std::int64_t block_;
+    const std::int64_t mark_;
+    alignas(64) std::atomic<std::int64_t> available_;
+};
+
+}  // namespace tokengate::detail

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/crew.hpp"
+
+#include <new>
+#include <system_error>
+
+#include <tokengate/error.hpp>
+
+#include "domain/kill.hpp"
+#include "domain/worker.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+unsigned extra_slots(const settings& chosen, const domain_info& info) {
+    if (chosen.arena_slots >= 0) return static_cast<unsigned>(chosen.arena_slots);
+    const auto cpus = static_cast<unsigned>(info.cpus.size());
+    return cpus > chosen.workers_per_core ? cpus - chosen.workers_per_core : 0;
+}
+
+}  // namespace
+
+domain::domain(unsigned number, const settings& chosen, const topology& machine)
+    : info(machine.domain(number)),
+      box(chosen.mailbox_capacity, std::size_t{chosen.cores} * chosen.workers_per_core),
+      arena(chosen.workers_per_core, extra_slots(chosen, info), info,
+            chosen.binding && machine.binds()),
+      neighbours(machine.neighbours(number)) {}
+
+crew::crew(const runtime_core* runtime, const settings& chosen, const topology& machine)
+    : in_flight(static_cast<std::int64_t>(chosen.in_flight_limit)),
+      idle(std::size_t{chosen.cores} * chosen.workers_per_core),
+      runtime_(runtime),
+      settings_(chosen),
+      pins_(chosen.binding && machine.binds()) {
+    for (const weight each : all_weights) {
+        first_allowed_[index_of(each)] =
+            chosen.strict_stealing ? chosen.first_core[index_of(each)] : 0;
+    }
+    try {
+        for (unsigned d = 0; d < chosen.cores; ++d) {
+            domains_.push_back(std::make_unique<domain>(d, chosen, machine));
+            for (const weight each : all_weights) {
+                if (d >= first_allowed_[index_of(each)]) {
+                    domains_.back()->stealable |= bit_of(lane_of(each));
+                }
+            }
+            for (unsigned w = 0; w < chosen.workers_per_core; ++w) {
+                workers_.push_back(std::make_unique<worker>(*this, d, workers_.size()));
+            }
+        }
+    } catch (const std::bad_alloc&) {
+        throw resource_error("the lanes of " + std::to_string(chosen.cores) +
+                             " mailboxes with room for " + std::to_string(chosen.mailbox_capacity) +
+                             " tokens each do not fit into memory: set a smaller "
+                             "mailbox_capacity, or fewer cores");
+    }
+}
+
+crew::~crew() = default;
+
+void crew::start() {
+    enter(phase::open);
+    std::binary_semaphore ready(0);
+    std::size_t started = 0;
+    try {
+        for (const auto& each : workers_) {
+            each->start(pins_, ready);
+            ++started;
+        }
+    } catch (const std::system_error& refused) {
+        enter(phase::stopped);
+        for (std::size_t i = 0; i < started; ++i) ready.acquire();
+        join();
+        throw resource_error("worker thread " + std::to_string(started + 1) + " of " +
+                             std::to_string(workers_.size()) +
+                             " could not be started: " + refused.code().message() +
+                             ". Ask for fewer cores or workers_per_core, or raise the limits on "
+                             "threads (ulimit -u, pids.max) and memory (ulimit -v)");
+    }
+    for (std::size_t i = 0; i < started; ++i) ready.acquire();
+}
+
+void crew::join() noexcept {
+    for (const auto& each : workers_) each->join();
+}
+
+void crew::enter(phase next) noexcept {
+    // Release: pairs with current_phase(). The notifications below are read-modify-writes on the
+    // words that sleepers look at, so that a sleeper sees the phase or is woken.
+    phase_.store(next, std::memory_order_release);
+    full_fence();
+    room.notify_all();
+    quiet.notify_all();
+    for (const auto& each : workers_) each->wake.notify_all();
+}
+
+void crew::post(token_node& node, lane which, unsigned home, unsigned worker_hint) noexcept {
+    const weight weight_class = node.weight_class;
+    at(home).box.push(which, node);
+    wake_for(weight_class, home, worker_hint);
+}
+
+bool crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    const unsigned first = first_allowed_[index_of(weight_class)];
+    const std::size_t home_first = home * width;
+    const auto claimed = [&]() -> std::optional<std::size_t> {
+        if (!idle.any(std::min<std::size_t>(first * width, home_first), workers_.size())) {
+            return std::nullopt;
+        }
+        if (const auto w = idle.claim(home_first + worker_hint, home_first + width)) return w;
+        if (const auto w = idle.claim(home_first, home_first + worker_hint)) return w;
+        for (const unsigned d : at(home).neighbours) {
+            if (d < first) continue;
+            if (const auto w = idle.claim(d * width, (d + 1) * width)) return w;
+        }
+        return std::nullopt;
+    }();
+    if (!claimed) return false;
+    workers_[*claimed]->wake.notify_one();
+    return true;
+}
+
+void crew::pass_on() noexcept {
+    for (unsigned d = 0; d < domain_count(); ++d) {
+        const lane_mask occupied = at(d).box.occupied() & fresh_lanes;
+        for (const weight each : all_weights) {
+            if ((occupied & bit_of(lane_of(each))) != 0 && wake_for(each, d, 0)) return;
+        }
+    }
+}
+
+std::uint64_t crew::kill_waiting() noexcept {
+    std::uint64_t count = 0;
+    for (const auto& each : domains_) {
+        for (unsigned l = 0; l < lane_count; ++l) {
+            const auto which = static_cast<lane>(l);
+            while (token_node* node = each->box.pop(which)) {
+                const std::size_t index = index_of(node->weight_class);
+                give_back(each->box.credits(which), 1);
+                if (kill_popped(*node)) {
+                    // Relaxed: the fence before tell_quiet() orders the count.
+                    killed_outside[index].fetch_add(1, std::memory_order_relaxed);
+                    give_back(in_flight, 1);
+                    ++count;
+                }
+            }
+        }
+    }
+    full_fence();
+    tell_quiet();
+    return count;
+}
+
+std::uint64_t crew::kill_executing() noexcept {
+    std::uint64_t count = 0;
+    for (const auto& each : workers_) {
+        each->executing.inspect([&](token_node& node) {
+            const std::size_t index = index_of(node.weight_class);
+            const auto end = node.state.finish(token_state::killed, false);
+            if (!end.won) return;
+            killed_outside[index].fetch_add(1, std::memory_order_relaxed);
+            ++count;
+            wake_waiters(node, end);
+        });
+    }
+    full_fence();
+    tell_quiet();
+    return count;
+}
+
+std::optional<unsigned> crew::lowest_free(unsigned first) const noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    const auto found = idle.lowest(first * width, workers_.size());
+    if (!found) return std::nullopt;
+    return static_cast<unsigned>(*found / width);
+}
+
+std::vector<std::string> crew::bind_errors() const {
+    std::vector<std::string> errors;
+    for (const auto& each : workers_) {
+        if (!each->bind_error.empty()) errors.push_back(each->bind_error);
+    }
+    return errors;
+}
+
+}  // namespace tokengate::detail

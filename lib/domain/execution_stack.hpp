@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What a worker is executing, readable by others.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <tokengate/detail/node.hpp>
+
+#include "sleep/futex.hpp"
+
+namespace tokengate::detail {
+
+/// The tokens that one worker executes: the outermost one, and those that it runs while that one
+/// waits. The worker pushes and pops; others may look in, and while one does, the worker cannot
+/// push or pop, so that the tokens cannot be recycled under the onlooker's eyes.
+///
+/// The word `top_` is the innermost frame's address, with its lowest bit set while somebody looks.
+class execution_stack {
+  public:
+    /// One executing token, on the stack of its worker.
+    struct frame {
+        token_node* node = nullptr;
+        frame* outer = nullptr;
+    };
+
+    /// Worker only.
+    void push(frame& inner) noexcept {
+        inner.outer = own_;
+        own_ = &inner;
+        if (inner.outer == nullptr) {
+            // Onlookers turn away from an empty stack, so nobody else writes the word now.
+            // Release: publishes the frame to inspect().
+            top_.store(reinterpret_cast<std::uintptr_t>(&inner), std::memory_order_release);
+        } else {
+            swap_top(inner.outer, &inner);
+        }
+    }
+
+    /// Worker only.
+    void pop() noexcept {
+        frame* inner = own_;
+        own_ = inner->outer;
+        swap_top(inner, inner->outer);
+    }
+
+    /// True if nothing executes; worker only.
+    [[nodiscard]] bool empty() const noexcept { return own_ == nullptr; }
+
+    /// Calls visit(token_node&) for each executing token, innermost first. Any thread; onlookers
+    /// take turns. `visit` must be short: the worker may wait for it.
+    template <class Visit>
+    void inspect(Visit&& visit) {
+        std::uintptr_t top = top_.load(std::memory_order_relaxed);
+        for (;;) {
+            if (top == 0) return;
+            if ((top & looking) != 0) {
+                cpu_pause();
+                top = top_.load(std::memory_order_relaxed);
+                // Acquire: pairs with the release in swap_top(), which publishes the frames.
+            } else if (top_.compare_exchange_weak(top, top | looking, std::memory_order_acquire,
+                                                  std::memory_order_relaxed)) {
+                break;
+            }
+        }
+        for (frame* each = reinterpret_cast<frame*>(top); each != nullptr; each = each->outer) {
+            visit(*each->node);
+        }
+        // Release: what the onlooker did comes before the worker's next push or pop.
+        top_.store(top, std::memory_order_release);
+    }
+
+  private:
+    static constexpr std::uintptr_t looking = 1;
+
+    void swap_top(frame* from, frame* to) noexcept {
+        const auto old_top = reinterpret_cast<std::uintptr_t>(from);
+        const auto new_top = reinterpret_cast<std::uintptr_t>(to);
+        std::uintptr_t expected = old_top;
+        // Acquire and release: pair with inspect(), in both directions.
+        while (!top_.compare_exchange_weak(expected, new_top, std::memory_order_acq_rel,
+                                           std::memory_order_relaxed)) {
+            expected = old_top;
+            cpu_pause();
+        }
+    }
+
+    frame* own_ = nullptr;  ///< the worker's own copy of the top
+    alignas(64) std::atomic<std::uintptr_t> top_{0};
+};
+
+}  // namespace tokengate::detail

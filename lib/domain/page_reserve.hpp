@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Memory for the pages of a lane, taken from the system once, at start-up.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+#include "token/index_stack.hpp"
+
+namespace tokengate::detail {
+
+/// Why: when the allocation of a page throws inside tbb::concurrent_queue::push, the queue is left
+/// in a state in which a later try_pop crashes (seen with oneTBB 2021.8). A lane never holds more
+/// tokens than its capacity, so the number of its pages has a bound, and allocation cannot fail.
+class page_reserve {
+  public:
+    /// Room for `pages` pages of at most `page_bytes` each. The memory is not touched before use.
+    /// @throws std::bad_alloc
+    page_reserve(std::size_t pages, std::size_t page_bytes)
+        : page_bytes_(page_bytes),
+          memory_(static_cast<std::byte*>(
+              ::operator new(pages * page_bytes, std::align_val_t{alignment}))),
+          free_(static_cast<std::uint32_t>(pages), true) {}
+
+    /// A page. Lock-free.
+    [[nodiscard]] void* take(std::size_t bytes) noexcept {
+        assert(bytes <= page_bytes_);
+        static_cast<void>(bytes);
+        const auto slot = free_.pop();
+        assert(slot.has_value() && "the bound on pages is wrong");
+        return memory_.get() + *slot * page_bytes_;
+    }
+
+    /// Gives a page back. Lock-free.
+    void give(void* page) noexcept {
+        const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(page) - memory_.get());
+        free_.push(static_cast<std::uint32_t>(offset / page_bytes_));
+    }
+
+  private:
+    static constexpr std::size_t alignment = 64;
+    struct release {
+        void operator()(std::byte* memory) const noexcept {
+            ::operator delete(memory, std::align_val_t{alignment});
+        }
+    };
+
+    std::size_t page_bytes_;
+    std::unique_ptr<std::byte, release> memory_;
+    index_stack free_;
+};
+
+/// The allocator that makes a queue take its pages from a reserve.
+template <class T>
+class reserve_allocator {
+  public:
+    using value_type = T;
+
+    explicit reserve_allocator(page_reserve& source) noexcept : source_(&source) {}
+    template <class U>
+    reserve_allocator(const reserve_allocator<U>& other) noexcept : source_(other.source()) {}
+
+    [[nodiscard]] T* allocate(std::size_t count) noexcept {
+        return static_cast<T*>(source_->take(count * sizeof(T)));
+    }
+    void deallocate(T* page, std::size_t) noexcept { source_->give(page); }
+
+    [[nodiscard]] page_reserve* source() const noexcept { return source_; }
+
+    template <class U>
+    friend bool operator==(const reserve_allocator& a, const reserve_allocator<U>& b) noexcept {
+        return a.source() == b.source();
+    }
+
+  private:
+    page_reserve* source_;
+};
+
+}  // namespace tokengate::detail

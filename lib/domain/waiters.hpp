@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Workers that sleep until a token is terminal.
+#pragma once
+
+#include <mutex>
+
+#include <tokengate/detail/node.hpp>
+
+#include "sleep/event_count.hpp"
+
+namespace tokengate::detail {
+
+/// The workers, of all runtimes, that wait for a token and have found nothing else to run. They
+/// sleep on their own event counts, so that new work wakes them too; the token's last step looks
+/// them up here, if its state word says that there is one.
+///
+/// Under a lock: a worker that comes here is about to sleep.
+class waiting_workers {
+  public:
+    /// One waiting worker, on its stack.
+    class entry {
+      public:
+        entry(const token_node& awaited, event_count& wake) noexcept;
+        ~entry();
+        entry(const entry&) = delete;
+        entry& operator=(const entry&) = delete;
+
+      private:
+        friend class waiting_workers;
+        const token_node* awaited_;
+        event_count* wake_;
+        entry* previous_ = nullptr;
+        entry* next_ = nullptr;
+    };
+
+    /// Wakes all workers that wait for this token. Its memory may be gone: it is only compared.
+    static void notify(const token_node* finished) noexcept;
+
+  private:
+    static constinit std::mutex lock_;
+    static constinit entry* first_;
+};
+
+}  // namespace tokengate::detail

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/worker.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <pthread.h>
+
+#include "domain/kill.hpp"
+#include "domain/waiters.hpp"
+#include "topology/binding.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+[[gnu::tls_model("initial-exec")]] constinit thread_local worker* this_worker = nullptr;
+
+// Pauses between the polls of a worker that has just run out of work: a submitter that is a little
+// slower than the workers gets time to build a backlog, which is taken at a third of the price of
+// single tokens. About a microsecond in all. Chosen by bench P1.
+constexpr std::array<int, 5> poll_pauses{1, 2, 4, 8, 16};
+
+// How often a spinning worker reads the clock, in pauses.
+constexpr int pauses_per_look = 32;
+
+// Linux keeps 15 characters of a thread's name.
+void name_this_thread(unsigned domain, std::size_t number_in_domain) noexcept {
+    std::array<char, 16> name{};
+    std::snprintf(name.data(), name.size(), "tg-%u.%zu", domain, number_in_domain);
+    pthread_setname_np(pthread_self(), name.data());
+}
+
+}  // namespace
+
+worker::worker(crew& owner, unsigned domain_index, std::size_t number)
+    : crew_(owner),
+      domain_index_(domain_index),
+      number_(number),
+      home_(owner.at(domain_index)),
+      rota_(owner.chosen().retry_stride),
+      steal_rota_(owner.chosen().retry_stride) {}
+
+worker* worker::current() noexcept { return this_worker; }
+
+void worker::start(bool pin, std::binary_semaphore& ready) {
+    thread_ = std::thread([this, pin, &ready] {
+        name_this_thread(domain_index_, number_ % crew_.chosen().workers_per_core);
+        bind_error.clear();
+        if (pin) bind_error = bind_this_thread(home_.info).error;
+        this_worker = this;
+        home_.arena.execute([this, &ready] {
+            ready.release();
+            loop();
+        });
+        this_worker = nullptr;
+    });
+}
+
+void worker::join() noexcept {
+    if (thread_.joinable()) thread_.join();
+}
+
+void worker::loop() noexcept {
+    for (;;) {
+        if (run_one()) continue;
+        if (token_node* node = poll_briefly()) {
+            run(*node);
+            continue;
+        }
+        if (crew_.current_phase() == phase::stopped) break;
+        rest();
+    }
+    settle_all();
+}
+
+bool worker::run_one() noexcept {
+    token_node* node = find();
+    if (node == nullptr) return false;
+    run(*node);
+    return true;
+}
+
+token_node* worker::find() noexcept {
+    if (token_node* node = take_from(home_, all_lanes, rota_)) return node;
+    for (const unsigned victim : home_.neighbours) {
+        if (token_node* node = take_from(crew_.at(victim), home_.stealable, steal_rota_)) {
+            stolen.add();
+            return node;
+        }
+    }
+    return nullptr;
+}
+
+token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota) noexcept {
+    while (const auto which = rota.next(source.box.occupied() & allowed)) {
+        if (token_node* node = source.box.pop(*which)) {
+            rota.served(*which);
+            settle(source.box.credits(*which));
+            return node;
+        }
+    }
+    return nullptr;
+}
+
+token_node* worker::poll_briefly() noexcept {
+    for (const int pauses : poll_pauses) {
+        for (int i = 0; i < pauses; ++i) cpu_pause();
+        if (token_node* node = find()) return node;
+    }
+    return nullptr;
+}
+
+void worker::run(token_node& node) noexcept {
+    if (crew_.current_phase() >= phase::killing) [[unlikely]] {
+        const std::size_t index = index_of(node.weight_class);
+        if (kill_popped(node)) {
+            killed[index].add();
+            ++finished_;
+        }
+        return;
+    }
+    if (!node.state.begin_execution()) {
+        // A waiting worker has run it on its own stack, or it was killed; what came out of the
+        // mailbox is the mailbox's reference.
+        drop_reference(node);
+        return;
+    }
+    execute(node, true);
+}
+
+void worker::execute(token_node& node, bool owns_reference) noexcept {
+    const frame_type& type = *node.type;
+    const std::size_t index = index_of(node.weight_class);
+    // Relaxed: a number for people to look at.
+    node.domain.store(static_cast<std::uint16_t>(domain_index_), std::memory_order_relaxed);
+
+    execution_stack::frame frame{.node = &node};
+    executing.push(frame);
+    ++depth_;
+    const token_state outcome = type.run(node);
+    --depth_;
+    executing.pop();
+
+    const state_word::finished end = node.state.finish(outcome, owns_reference);
+    if (end.won) [[likely]] {
+        // Counted after it is terminal: who finds the runtime idle finds all tokens done.
+        (outcome == token_state::completed ? completed : failed)[index].add();
+        if (end.last) recycle(node);
+        wake_waiters(node, end);
+    } else {
+        // It was killed while it ran; whoever did that has counted it.
+        type.drop_outcome(node, outcome);
+        if (owns_reference) drop_reference(node);
+    }
+    executed[index].add();
+    ++finished_;
+    if (finished_ >= crew_.in_flight.block()) {
+        crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
+    }
+}
+
+bool worker::may_run(weight weight_class, unsigned home) const noexcept {
+    return home == domain_index_ || may_run_class(weight_class);
+}
+
+bool worker::may_run_class(weight weight_class) const noexcept {
+    return (home_.stealable & bit_of(lane_of(weight_class))) != 0;
+}
+
+bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }
+
+void worker::rest() noexcept {
+    settle_all();
+    const event_count::ticket ticket = wake.look();
+    crew_.idle.announce(number_);
+    if (token_node* node = find()) {
+        if (!crew_.idle.withdraw(number_)) crew_.pass_on();
+        run(*node);
+        return;
+    }
+    // The announcement was the read-modify-write that tell_quiet() asks for.
+    crew_.tell_quiet();
+    if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
+        parked.add();
+        wake.park(ticket);
+    }
+    // Whoever claimed this worker has taken it out already; enter() has not. Either way it looks
+    // for work next.
+    static_cast<void>(crew_.idle.withdraw(number_));
+}
+
+bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
+    const std::chrono::nanoseconds limit = crew_.chosen().spin_time;
+    if (limit.count() == 0) return wake.happened_since(taken);
+    const steady_ns until = steady_now() + limit.count();
+    do {
+        for (int i = 0; i < pauses_per_look; ++i) {
+            if (wake.happened_since(taken)) return true;
+            cpu_pause();
+        }
+    } while (steady_now() < until);
+    return wake.happened_since(taken);
+}
+
+bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+    const auto done = [&] { return is_terminal(awaited.state.phase()); };
+    while (!done()) {
+        if (may_nest() && run_one()) continue;
+        settle_all();
+        const waiting_workers::entry listed(awaited, wake);
+        const event_count::ticket ticket = wake.look();
+        if (is_terminal(state_word::phase_of(awaited.state.announce_helper()))) break;
+        const bool offers_help = may_nest();
+        if (offers_help) {
+            crew_.idle.announce(number_);
+            if (token_node* node = find()) {
+                if (!crew_.idle.withdraw(number_)) crew_.pass_on();
+                run(*node);
+                continue;
+            }
+        }
+        const bool in_time = spin_until_woken(ticket) || wake.park(ticket, deadline);
+        const bool claimed = offers_help && !crew_.idle.withdraw(number_);
+        if (done() || !in_time) {
+            if (claimed) crew_.pass_on();
+            break;
+        }
+        if (claimed) run_one();
+    }
+    return done();
+}
+
+void worker::settle(credit_pool& lane_credits) noexcept {
+    if (lane_credits_ != &lane_credits) {
+        if (taken_ != 0) crew_.give_back(*lane_credits_, taken_);
+        lane_credits_ = &lane_credits;
+        taken_ = 0;
+    }
+    if (++taken_ >= lane_credits.block()) crew_.give_back(lane_credits, std::exchange(taken_, 0));
+}
+
+void worker::settle_all() noexcept {
+    if (finished_ != 0) crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
+    if (taken_ != 0) crew_.give_back(*lane_credits_, std::exchange(taken_, 0));
+}
+
+}  // namespace tokengate::detail

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One worker: a pinned thread that runs tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <semaphore>
+#include <string>
+#include <thread>
+
+#include <tokengate/detail/node.hpp>
+
+#include "domain/counters.hpp"
+#include "domain/crew.hpp"
+#include "domain/execution_stack.hpp"
+#include "domain/mailbox.hpp"
+#include "sleep/event_count.hpp"
+
+namespace tokengate::detail {
+
+/// A worker of one domain. The loop: own mailbox, then the mailboxes of other domains by distance,
+/// then a short pause, then announce itself idle, spin, and park.
+///
+/// Members without a comment on threads belong to the worker's own thread.
+class alignas(64) worker {
+  public:
+    /// @param number  in its crew; domain by domain
+    worker(crew& owner, unsigned domain_index, std::size_t number);
+
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    /// Starts the thread. The owner's thread only.
+    /// @throws std::system_error if the system has no thread to give
+    void start(bool pin, std::binary_semaphore& ready);
+
+    /// Waits for the thread's end. The owner's thread only.
+    void join() noexcept;
+
+    /// The worker that runs on the calling thread; null on other threads.
+    [[nodiscard]] static worker* current() noexcept;
+
+    /// Runs one token, if there is one that it may run. False if not.
+    bool run_one() noexcept;
+
+    /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
+    /// is nothing to run. False if the deadline has passed.
+    bool wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
+
+    /// Runs a token that this worker has just begun (see state_word::begin_execution).
+    /// `owns_reference`: the runtime's reference is given up at the end.
+    void execute(token_node& node, bool owns_reference) noexcept;
+
+    /// True if a token of this class in that domain's mailbox may run on this worker.
+    [[nodiscard]] bool may_run(weight weight_class, unsigned home) const noexcept;
+
+    /// True if it may run a free token of this class, wherever that is placed.
+    [[nodiscard]] bool may_run_class(weight weight_class) const noexcept;
+
+    /// True if it may run one more token on top of those that wait on its stack.
+    [[nodiscard]] bool may_nest() const noexcept;
+
+    /// The runtime of this worker, to compare tokens with.
+    [[nodiscard]] const runtime_core* runtime() const noexcept { return crew_.runtime(); }
+
+    [[nodiscard]] crew& owner() const noexcept { return crew_; }
+    [[nodiscard]] unsigned domain_index() const noexcept { return domain_index_; }
+
+    event_count wake;                ///< any thread: notified by whoever claims this worker
+    execution_stack executing;       ///< any thread may inspect
+    counters_by_weight executed;     ///< tokens whose callable it ran
+    counters_by_weight completed;
+    counters_by_weight failed;
+    counters_by_weight killed;
+    own_counter stolen;              ///< tokens taken out of other domains' mailboxes
+    own_counter parked;              ///< times it went to sleep
+    std::string bind_error;          ///< written before start() returns
+
+  private:
+    void loop() noexcept;
+    [[nodiscard]] token_node* find() noexcept;
+    [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed,
+                                        lane_rota& rota) noexcept;
+    [[nodiscard]] token_node* poll_briefly() noexcept;
+    void run(token_node& node) noexcept;
+    void rest() noexcept;
+    bool spin_until_woken(event_count::ticket taken) const noexcept;
+    void settle(credit_pool& lane_credits) noexcept;
+    void settle_all() noexcept;
+
+    crew& crew_;
+    const unsigned domain_index_;
+    const std::size_t number_;
+    domain& home_;
+    lane_rota rota_;
+    lane_rota steal_rota_;
+    unsigned depth_ = 0;                     ///< tokens on its stack
+    std::int64_t finished_ = 0;              ///< in-flight credits not yet given back
+    credit_pool* lane_credits_ = nullptr;    ///< the lane of `taken_`
+    std::int64_t taken_ = 0;                 ///< its credits not yet given back
+    std::thread thread_;
+};
+
+}  // namespace tokengate::detail

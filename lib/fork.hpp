@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The runtimes of this process, so that a child process can be told that it has none.
+#pragma once
+
+namespace tokengate::detail {
+
+class runtime_core;
+
+/// Makes a runtime known to the fork handlers, which the first call installs.
+void enlist_runtime(runtime_core& runtime);
+
+/// Takes it off the list.
+void delist_runtime(runtime_core& runtime) noexcept;
+
+/// True if this runtime belongs to the parent process.
+[[nodiscard]] bool left_behind_by_fork(const runtime_core* runtime) noexcept;
+
+}  // namespace tokengate::detail

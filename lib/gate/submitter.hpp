@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What one thread needs to submit to one runtime without touching shared lines.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "domain/counters.hpp"
+#include "domain/mailbox.hpp"
+#include "gate/placement.hpp"
+
+namespace tokengate::detail {
+
+class gate;
+
+/// Blocks of ids, positions and credits, and the thread's own counters. Everything but the
+/// counters belongs to the thread that holds the record.
+struct alignas(64) submitter {
+    explicit submitter(std::size_t domains) : lane_credits(domains) {}
+
+    struct position_block {
+        std::uint64_t next = 0;
+        std::uint64_t end = 0;
+        place where;  ///< the place of `next`
+    };
+
+    std::uint64_t next_id = 0;
+    std::uint64_t end_id = 0;
+    std::array<position_block, weight_count> positions;
+    std::int64_t in_flight_credits = 0;
+    std::vector<std::array<std::int64_t, lane_count>> lane_credits;  ///< by domain and lane
+
+    counters_by_weight accepted;  ///< any thread may read
+    counters_by_weight refused;   ///< any thread may read
+};
+
+/// The records of one runtime. A thread keeps its record until it ends; then the next new thread
+/// takes it over, so that their number is bounded by the threads that live at the same time.
+class submitter_registry {
+  public:
+    explicit submitter_registry(std::size_t domains);
+    ~submitter_registry();
+    submitter_registry(const submitter_registry&) = delete;
+    submitter_registry& operator=(const submitter_registry&) = delete;
+
+    /// The calling thread's record. One comparison, except for a thread's first call.
+    /// @throws std::bad_alloc
+    [[nodiscard]] submitter& mine() {
+        if (cached.owner == serial_) [[likely]] return *cached.record;
+        return look_up();
+    }
+
+    /// Number of records: threads that submit, at most.
+    [[nodiscard]] std::int64_t size() const noexcept {
+        // Relaxed: it only chooses the size of credit blocks.
+        return count_.load(std::memory_order_relaxed);
+    }
+
+    /// Calls visit(const submitter&) for each record, also of threads that have ended.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        const std::scoped_lock guard(lock_);
+        for (const auto& each : records_) visit(*each);
+    }
+
+  private:
+    friend struct thread_records;
+    struct cache {
+        std::uint64_t owner = 0;  ///< serial of the registry, 0 for none
+        submitter* record = nullptr;
+    };
+    [[gnu::tls_model("initial-exec")]] static constinit thread_local cache cached;
+
+    [[nodiscard]] submitter& look_up();
+    [[nodiscard]] submitter& obtain();
+    void give_up(submitter& record);
+
+    const std::uint64_t serial_;  ///< never used twice in a process
+    const std::size_t domains_;
+    std::atomic<std::int64_t> count_{0};
+    mutable std::mutex lock_;
+    std::vector<std::unique_ptr<submitter>> records_;
+    std::vector<submitter*> unused_;
+};
+
+}  // namespace tokengate::detail

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <tokengate/runtime.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <set>
+#include <utility>
+
+#include <tokengate/error.hpp>
+
+#include "domain/worker.hpp"
+#include "fork.hpp"
+#include "runtime_core.hpp"
+
+namespace tokengate {
+
+namespace detail {
+
+namespace {
+
+// How long a stop that has begun to kill waits between two looks for tokens that were on their way
+// from a mailbox to a worker.
+constexpr std::int64_t kill_round_ns = 1'000'000;
+
+/// One label for each name that was ever used, for the life of the process: tokens may outlive
+/// their runtime, and programs have few names.
+const operation_label* label_for(std::string_view name) {
+    struct by_name {
+        using is_transparent = void;
+        bool operator()(const operation_label& a, const operation_label& b) const {
+            return a.name < b.name;
+        }
+        bool operator()(const operation_label& a, std::string_view b) const { return a.name < b; }
+        bool operator()(std::string_view a, const operation_label& b) const { return a < b.name; }
+    };
+    static std::mutex lock;
+    static auto* const labels = new std::set<operation_label, by_name>;
+    const std::scoped_lock guard(lock);
+    auto found = labels->find(name);
+    if (found == labels->end()) found = labels->insert({std::string(name)}).first;
+    return &*found;
+}
+
+bool display_wanted() {
+    const char* value = std::getenv("TOKENGATE_DISPLAY_ENV");
+    return value != nullptr && *value != '\0' && std::string_view(value) != "0";
+}
+
+}  // namespace
+
+runtime_core::runtime_core(const config& wanted)
+    : settings_(resolve(wanted, machine_)),
+      crew_(this, settings_, *machine_),
+      gate_(crew_, settings_) {
+    enlist_runtime(*this);
+    try {
+        crew_.start();
+    } catch (...) {
+        delist_runtime(*this);
+        throw;
+    }
+    if (display_wanted()) display();
+}
+
+runtime_core::~runtime_core() {
+    delist_runtime(*this);
+    static_cast<void>(stop(std::nullopt));
+}
+
+operation_core& runtime_core::adopt(std::string_view name,
+                                    std::unique_ptr<operation_core> operation) {
+    if (name.empty()) {
+        throw operation_error(
+            "an operation needs a name, because reports and errors speak of it by that: pass one "
+            "that is not empty");
+    }
+    operation->label = label_for(name);
+    operation->runtime = this;
+    const std::scoped_lock guard(operations_lock_);
+    const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
+    if (!added) {
+        throw operation_error("operation '" + std::string(name) +
+                              "' exists already in this runtime: names are unique, choose another "
+                              "or keep the handle of the first");
+    }
+    return *where->second;
+}
+
+bool runtime_core::is_idle() const {
+    // What has finished is counted before what was accepted, so that equal sums prove a moment at
+    // which nothing was in flight (README.md of lib/telemetry).
+    std::uint64_t finished = 0;
+    for (const auto& each : crew_.workers()) {
+        for (std::size_t i = 0; i < weight_count; ++i) {
+            finished += each->completed[i].value() + each->failed[i].value() +
+                        each->killed[i].value();
+        }
+    }
+    for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
+    std::array<std::uint64_t, weight_count> accepted{};
+    std::array<std::uint64_t, weight_count> refused{};
+    gate_.count(accepted, refused);
+    return accepted[0] + accepted[1] + accepted[2] == finished;
+}
+
+bool runtime_core::called_from_own_worker() const noexcept {
+    const worker* self = worker::current();
+    return self != nullptr && &self->owner() == &crew_;
+}
+
+bool runtime_core::wait_idle(std::optional<steady_ns> deadline) {
+    if (called_from_own_worker()) {
+        throw error(
+            "wait_idle() was called inside a token of the same runtime, which can never be idle "
+            "then: wait for the tokens themselves with wait() or wait_all()");
+    }
+    for (;;) {
+        const event_count::ticket ticket = crew_.quiet.prepare();
+        if (is_idle()) {
+            crew_.quiet.cancel();
+            return true;
+        }
+        if (forked()) {
+            crew_.quiet.cancel();
+            throw runtime_forked(
+                "wait_idle() was called in a child process after fork(), where the runtime has no "
+                "workers. Call it in the parent process");
+        }
+        if (!crew_.quiet.wait(ticket, deadline)) return is_idle();
+    }
+}
+
+std::vector<straggler> runtime_core::stragglers() const {
+    std::vector<straggler> found;
+    for (const auto& each : crew_.workers()) {
+        // The strings are made with the worker held, which is what keeps the names readable; a
+        // straggler is in no hurry.
+        each->executing.inspect([&](token_node& node) {
+            found.push_back({.operation = node.label->name,
+                             .id = node.id,
+                             .domain = each->domain_index()});
+        });
+    }
+    return found;
+}
+
+stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
+    if (called_from_own_worker()) {
+        if (crew_.current_phase() == phase::open) crew_.enter(phase::draining);
+        return {};
+    }
+    if (forked()) return {};
+    if (crew_.current_phase() == phase::open) crew_.enter(phase::draining);
+    // Without the lock, so that a stop with a deadline can overtake one that waits for ever.
+    const bool drained = crew_.current_phase() == phase::draining && wait_idle(deadline);
+    const std::scoped_lock guard(stop_lock_);
+    if (joined_) return last_stop_;
+    const std::uint64_t killed_before = killed_so_far();
+    if (!drained) crew_.enter(phase::killing);
+    // A token that a worker had taken out of its mailbox, but not begun, escapes one look and is
+    // seen by the next one, or killed by its worker, which knows the phase by then.
+    while (!is_idle()) {
+        crew_.kill_waiting();
+        crew_.kill_executing();
+        static_cast<void>(wait_idle(steady_now() + kill_round_ns));
+    }
+    last_stop_ = {.drained = drained,
+                  .killed = killed_so_far() - killed_before,
+                  .stragglers = stragglers()};
+    crew_.enter(phase::stopped);
+    if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
+    crew_.join();
+    crew_.kill_waiting();
+    joined_ = true;
+    last_stop_.stragglers.clear();
+    return last_stop_;
+}
+
+std::uint64_t runtime_core::killed_so_far() const noexcept {
+    std::uint64_t sum = 0;
+    for (const auto& each : crew_.workers()) {
+        for (const own_counter& count : each->killed) sum += count.value();
+    }
+    for (const auto& each : crew_.killed_outside) sum += each.load(std::memory_order_acquire);
+    return sum;
+}
+
+void runtime_core::start() {
+    if (called_from_own_worker() || forked()) {
+        throw error(forked() ? "start() was called in a child process after fork(): create a new "
+                               "runtime there"
+                             : "start() was called inside a token of the same runtime: call it "
+                               "from a thread that is not a worker");
+    }
+    const std::scoped_lock guard(stop_lock_);
+    if (crew_.current_phase() == phase::open) return;
+    if (!joined_) {
+        const auto running = stragglers();
+        if (crew_.current_phase() == phase::stopped && !running.empty()) {
+            throw error("start() was called while a callable of operation '" +
+                        running.front().operation +
+                        "' still runs since the last stop(): wait for it to return, then call "
+                        "stop() and start() again");
+        }
+        throw error("start() was called on a runtime that is stopping: call stop() first");
+    }
+    crew_.start();
+    joined_ = false;
+}
+
+runtime_stats runtime_core::stats() const {
+    runtime_stats snapshot;
+    snapshot.domains.resize(settings_.cores);
+    for (const auto& each : crew_.workers()) {
+        domain_stats& home = snapshot.domains[each->domain_index()];
+        for (std::size_t i = 0; i < weight_count; ++i) {
+            snapshot.by_weight[i].completed += each->completed[i].value();
+            snapshot.by_weight[i].failed += each->failed[i].value();
+            snapshot.by_weight[i].killed += each->killed[i].value();
+            home.executed[i] += each->executed[i].value();
+        }
+        home.stolen += each->stolen.value();
+        home.parked += each->parked.value();
+        home.bind_failures += each->bind_error.empty() ? 0 : 1;
+    }
+    std::array<std::uint64_t, weight_count> accepted{};
+    std::array<std::uint64_t, weight_count> refused{};
+    gate_.count(accepted, refused);
+    for (std::size_t i = 0; i < weight_count; ++i) {
+        snapshot.by_weight[i].killed += crew_.killed_outside[i].load(std::memory_order_acquire);
+        snapshot.by_weight[i].accepted = accepted[i];
+        snapshot.by_weight[i].refused = refused[i];
+    }
+    snapshot.bind_errors = crew_.bind_errors();
+    return snapshot;
+}
+
+void runtime_core::display() const {
+    std::string text = describe(settings_);
+    for (const std::string& each : crew_.bind_errors()) text += "binding failed: " + each + "\n";
+    std::fputs(text.c_str(), stderr);
+}
+
+token_node* begin_call(operation_core& operation, const frame_type& type, admission how) {
+    return operation.runtime->entrance().begin(operation, type, how);
+}
+
+void commit_call(token_node& node) noexcept { node.operation->runtime->entrance().commit(node); }
+
+void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
+
+}  // namespace detail
+
+runtime::runtime(const config& wanted) : core_(std::make_unique<detail::runtime_core>(wanted)) {}
+
+runtime::~runtime() {
+    if (core_->forked()) {
+        // Its threads are not here to be joined, and its locks may be held by them for ever.
+        static_cast<void>(core_.release());
+        return;
+    }
+    const detail::worker* self = detail::worker::current();
+    if (self != nullptr && &self->owner() == &core_->workers()) {
+        std::fputs("tokengate: a runtime was destroyed inside one of its own tokens, which it would "
+                   "have to wait for. Destroy it from another thread.\n",
+                   stderr);
+        std::terminate();
+    }
+}
+
+detail::operation_core& runtime::adopt(std::string_view name,
+                                       std::unique_ptr<detail::operation_core> core) {
+    return core_->adopt(name, std::move(core));
+}
+
+void runtime::wait_idle() { static_cast<void>(core_->wait_idle(std::nullopt)); }
+
+bool runtime::wait_idle_for(std::chrono::nanoseconds limit) {
+    return core_->wait_idle(detail::steady_now() + limit.count());
+}
+
+stop_report runtime::stop() { return core_->stop(std::nullopt); }
+
+stop_report runtime::stop(std::chrono::nanoseconds deadline) {
+    return core_->stop(detail::steady_now() + deadline.count());
+}
+
+void runtime::start() { core_->start(); }
+
+bool runtime::running() const noexcept {
+    return core_->workers().current_phase() == detail::phase::open;
+}
+
+const settings& runtime::settings() const noexcept { return core_->chosen(); }
+
+const topology& runtime::topology() const noexcept { return core_->machine(); }
+
+runtime_stats runtime::stats() const { return core_->stats(); }
+
+}  // namespace tokengate

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The futex system call: sleep on a 32-bit word, wake those who sleep on it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+namespace tokengate::detail {
+
+/// A moment of std::chrono::steady_clock, in nanoseconds.
+using steady_ns = std::int64_t;
+
+/// Sleeps while `word` holds `expected`, at most until `deadline`. May return early.
+/// The kernel compares and goes to sleep in one step, so a change of the word is never missed.
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                std::optional<steady_ns> deadline = std::nullopt) noexcept;
+
+/// Wakes one sleeper. The word may be gone already: then nothing happens, or somebody wakes early.
+void futex_wake_one(std::atomic<std::uint32_t>& word) noexcept;
+
+/// Wakes all sleepers.
+void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept;
+
+/// Now, by std::chrono::steady_clock.
+[[nodiscard]] steady_ns steady_now() noexcept;
+
+/// Tells the core that this is a spin loop.
+inline void cpu_pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb" ::: "memory");
+#else
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+}  // namespace tokengate::detail

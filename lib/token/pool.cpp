@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "token/pool.hpp"
+
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <tokengate/detail/frame.hpp>
+
+#include "token/index_stack.hpp"
+#include "token/poison.hpp"
+#include "token/slab.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+static_assert(node_sizes.back() == largest_pooled);
+static_assert(node_sizes.front() == cache_line);
+
+// Nodes move between threads and the depot in batches of about one page.
+constexpr std::size_t batch_bytes = 4096;
+// Batches that the depot of one size class keeps, 4 MiB in all; what comes on top goes back to the
+// slabs, and from there to the system.
+constexpr std::uint32_t depot_slots = 1024;
+
+constexpr std::uint32_t batch_size(std::size_t size_class) noexcept {
+    return static_cast<std::uint32_t>(batch_bytes / node_sizes[size_class]);
+}
+
+/// Full batches of one size class, in slots that never go away, so that taking and giving one is
+/// an exchange of slot numbers without a lock.
+class depot {
+  public:
+    explicit depot(std::size_t size_class)
+        : heap_(node_sizes[size_class]), batch_(batch_size(size_class)) {}
+
+    [[nodiscard]] node_batch take() {
+        if (const auto slot = full_.pop()) {
+            const node_batch batch = slots_[*slot];
+            empty_.push(*slot);
+            return batch;
+        }
+        return heap_.carve(batch_);
+    }
+
+    void give(node_batch batch) noexcept {
+        if (batch.count == batch_) {
+            if (const auto slot = empty_.pop()) {
+                slots_[*slot] = batch;
+                full_.push(*slot);
+                return;
+            }
+        }
+        if (batch.head != nullptr) heap_.dissolve(batch);
+    }
+
+    [[nodiscard]] std::size_t bytes() const noexcept { return heap_.bytes(); }
+
+  private:
+    slab_heap heap_;
+    const std::uint32_t batch_;
+    index_stack full_{depot_slots, false};
+    index_stack empty_{depot_slots, true};
+    std::array<node_batch, depot_slots> slots_{};
+};
+
+constexpr std::size_t class_count = node_sizes.size();
+
+// Never destroyed: handles may be dropped by the destructors of static objects.
+std::array<depot, class_count>& depots() {
+    static auto* const all = [] {
+        static_assert(class_count == 6);
+        return new std::array<depot, class_count>{depot(0), depot(1), depot(2),
+                                                  depot(3), depot(4), depot(5)};
+    }();
+    return *all;
+}
+
+/// One thread's free nodes: for each size class the batch in use and one spare, so that a thread
+/// that takes and gives around a batch's edge does not go to the depot each time.
+class thread_cache {
+  public:
+    thread_cache() : depots_(depots()) {}
+    ~thread_cache() {
+        for (std::size_t i = 0; i < class_count; ++i) {
+            depots_[i].give(shelves_[i].loaded);
+            depots_[i].give(shelves_[i].spare);
+        }
+    }
+    thread_cache(const thread_cache&) = delete;
+    thread_cache& operator=(const thread_cache&) = delete;
+
+    [[nodiscard]] token_node* take(std::uint8_t size_class) {
+        shelf& own = shelves_[size_class];
+        if (own.loaded.head == nullptr) {
+            std::swap(own.loaded, own.spare);
+            if (own.loaded.head == nullptr) own.loaded = depots_[size_class].take();
+        }
+        token_node* node = own.loaded.head;
+        own.loaded.head = node->next;
+        --own.loaded.count;
+        return node;
+    }
+
+    void give(token_node& node, std::uint8_t size_class) noexcept {
+        shelf& own = shelves_[size_class];
+        if (own.loaded.count == batch_size(size_class)) {
+            std::swap(own.loaded, own.spare);
+            if (own.loaded.count != 0) {
+                depots_[size_class].give(own.loaded);
+                own.loaded = {};
+            }
+        }
+        node.next = own.loaded.head;
+        own.loaded.head = &node;
+        ++own.loaded.count;
+    }
+
+  private:
+    struct shelf {
+        node_batch loaded;
+        node_batch spare;
+    };
+    std::array<shelf, class_count> shelves_{};
+    std::array<depot, class_count>& depots_;
+};
+
+// A plain pointer, so that the usual access is one load; the owner below creates and destroys.
+[[gnu::tls_model("initial-exec")]] constinit thread_local thread_cache* current_cache = nullptr;
+
+struct cache_owner {
+    std::unique_ptr<thread_cache> cache;
+    ~cache_owner() { current_cache = nullptr; }
+};
+
+// Null while the thread ends: then nodes go straight to and from the depot.
+thread_cache* make_cache() {
+    [[gnu::tls_model("initial-exec")]] static thread_local constinit bool made = false;
+    if (made) return nullptr;
+    static thread_local cache_owner owner;
+    owner.cache = std::make_unique<thread_cache>();
+    current_cache = owner.cache.get();
+    made = true;
+    return current_cache;
+}
+
+}  // namespace
+
+token_node* allocate_node(std::uint8_t size_class) {
+    thread_cache* cache = current_cache;
+    if (cache == nullptr) [[unlikely]] cache = make_cache();
+    token_node* node = nullptr;
+    if (cache != nullptr) [[likely]] {
+        node = cache->take(size_class);
+    } else {
+        node_batch batch = depots()[size_class].take();
+        node = batch.head;
+        depots()[size_class].give({.head = node->next, .count = batch.count - 1});
+    }
+    unpoison(node, node_sizes[size_class]);
+    node->size_class = size_class;
+    return node;
+}
+
+void free_node(token_node& node) noexcept {
+    const std::uint8_t size_class = node.size_class;
+    poison(node, node_sizes[size_class]);
+    thread_cache* cache = current_cache;
+    if (cache != nullptr) [[likely]] {
+        cache->give(node, size_class);
+        return;
+    }
+    // A thread that only frees gets a cache too, unless it is ending or memory is short.
+    try {
+        cache = make_cache();
+    } catch (const std::bad_alloc&) {
+        cache = nullptr;
+    }
+    if (cache != nullptr) {
+        cache->give(node, size_class);
+    } else {
+        node.next = nullptr;
+        depots()[size_class].give({.head = &node, .count = 1});
+    }
+}
+
+pool_usage usage_of_pool() noexcept {
+    pool_usage usage;
+    for (const depot& each : depots()) usage.slab_bytes += each.bytes();
+    return usage;
+}
+
+}  // namespace tokengate::detail
