@@ -89,7 +89,7 @@ operation_core& runtime_core::adopt(std::string_view name,
 
 bool runtime_core::is_idle() const {
     // What has finished is counted before what was accepted, so that equal sums prove a moment at
-    // which nothing was in flight (README.md of lib/telemetry).
+    // which nothing was in flight (lib/domain/README.md).
     std::uint64_t finished = 0;
     for (const auto& each : crew_.workers()) {
         for (std::size_t i = 0; i < weight_count; ++i) {
@@ -277,13 +277,13 @@ detail::operation_core& runtime::adopt(std::string_view name,
 void runtime::wait_idle() { static_cast<void>(core_->wait_idle(std::nullopt)); }
 
 bool runtime::wait_idle_for(std::chrono::nanoseconds limit) {
-    return core_->wait_idle(detail::steady_now() + limit.count());
+    return core_->wait_idle(detail::steady_after(limit));
 }
 
 stop_report runtime::stop() { return core_->stop(std::nullopt); }
 
 stop_report runtime::stop(std::chrono::nanoseconds deadline) {
-    return core_->stop(detail::steady_now() + deadline.count());
+    return core_->stop(detail::steady_after(deadline));
 }
 
 void runtime::start() { core_->start(); }

@@ -84,8 +84,14 @@ class token_handle {
     /// when the time is over.
     template <class Rep, class Period>
     [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
-        return wait_until(std::chrono::steady_clock::now() +
-                          std::chrono::ceil<std::chrono::steady_clock::duration>(duration));
+        using clock = std::chrono::steady_clock;
+        using seconds = std::chrono::duration<double>;
+        const clock::time_point now = clock::now();
+        // A duration beyond the end of the clock is for ever.
+        if (seconds(duration) >= seconds(clock::time_point::max() - now)) {
+            return wait_until(clock::time_point::max());
+        }
+        return wait_until(now + std::chrono::ceil<clock::duration>(duration));
     }
 
     /// Waits at most until `deadline`. True if the token is terminal.

@@ -62,7 +62,7 @@ crew::~crew() = default;
 
 void crew::start() {
     enter(phase::open);
-    std::binary_semaphore ready(0);
+    std::counting_semaphore<> ready(0);
     std::size_t started = 0;
     try {
         for (const auto& each : workers_) {

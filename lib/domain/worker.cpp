@@ -43,7 +43,7 @@ worker::worker(crew& owner, unsigned domain_index, std::size_t number)
 
 worker* worker::current() noexcept { return this_worker; }
 
-void worker::start(bool pin, std::binary_semaphore& ready) {
+void worker::start(bool pin, std::counting_semaphore<>& ready) {
     thread_ = std::thread([this, pin, &ready] {
         name_this_thread(domain_index_, number_ % crew_.chosen().workers_per_core);
         bind_error.clear();

@@ -34,7 +34,7 @@ class alignas(64) worker {
 
     /// Starts the thread. The owner's thread only.
     /// @throws std::system_error if the system has no thread to give
-    void start(bool pin, std::binary_semaphore& ready);
+    void start(bool pin, std::counting_semaphore<>& ready);
 
     /// Waits for the thread's end. The owner's thread only.
     void join() noexcept;

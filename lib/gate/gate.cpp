@@ -67,6 +67,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (room.run_here) {
         node->position = no_position;
     } else {
+        // Tokens that ran meanwhile on this thread may have used the block up.
+        if (positions.next == positions.end) [[unlikely]] renew_positions(mine, weight_class);
         node->position = positions.next++;
         positions.where = placement_.after(weight_class, positions.where);
     }

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 namespace tokengate::detail {
@@ -25,6 +27,13 @@ void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept;
 
 /// Now, by std::chrono::steady_clock.
 [[nodiscard]] steady_ns steady_now() noexcept;
+
+/// The moment so much later than now; the end of the clock if that lies beyond it.
+[[nodiscard]] inline steady_ns steady_after(std::chrono::nanoseconds duration) noexcept {
+    const steady_ns now = steady_now();
+    constexpr steady_ns end = std::numeric_limits<steady_ns>::max();
+    return duration.count() > end - now ? end : now + duration.count();
+}
 
 /// Tells the core that this is a spin loop.
 inline void cpu_pause() noexcept {
