@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fork.hpp"
 
+#include <pthread.h>
 #include <algorithm>
 #include <mutex>
-#include <pthread.h>
 #include <vector>
 
 #include "runtime_core.hpp"

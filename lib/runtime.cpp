@@ -93,8 +93,8 @@ bool runtime_core::is_idle() const {
     std::uint64_t finished = 0;
     for (const auto& each : crew_.workers()) {
         for (std::size_t i = 0; i < weight_count; ++i) {
-            finished += each->completed[i].value() + each->failed[i].value() +
-                        each->killed[i].value();
+            finished +=
+                each->completed[i].value() + each->failed[i].value() + each->killed[i].value();
         }
     }
     for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
@@ -137,9 +137,8 @@ std::vector<straggler> runtime_core::stragglers() const {
         // The strings are made with the worker held, which is what keeps the names readable; a
         // straggler is in no hurry.
         each->executing.inspect([&](token_node& node) {
-            found.push_back({.operation = node.label->name,
-                             .id = node.id,
-                             .domain = each->domain_index()});
+            found.push_back(
+                {.operation = node.label->name, .id = node.id, .domain = each->domain_index()});
         });
     }
     return found;
@@ -165,9 +164,8 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
         crew_.kill_executing();
         static_cast<void>(wait_idle(steady_now() + kill_round_ns));
     }
-    last_stop_ = {.drained = drained,
-                  .killed = killed_so_far() - killed_before,
-                  .stragglers = stragglers()};
+    last_stop_ = {
+        .drained = drained, .killed = killed_so_far() - killed_before, .stragglers = stragglers()};
     crew_.enter(phase::stopped);
     if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
     crew_.join();
@@ -262,9 +260,10 @@ runtime::~runtime() {
     }
     const detail::worker* self = detail::worker::current();
     if (self != nullptr && &self->owner() == &core_->workers()) {
-        std::fputs("tokengate: a runtime was destroyed inside one of its own tokens, which it would "
-                   "have to wait for. Destroy it from another thread.\n",
-                   stderr);
+        std::fputs(
+            "tokengate: a runtime was destroyed inside one of its own tokens, which it would "
+            "have to wait for. Destroy it from another thread.\n",
+            stderr);
         std::terminate();
     }
 }

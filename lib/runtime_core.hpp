@@ -43,9 +43,7 @@ class runtime_core {
     [[nodiscard]] const crew& workers() const noexcept { return crew_; }
 
     /// True in a child process of the one that made it.
-    [[nodiscard]] bool forked() const noexcept {
-        return crew_.current_phase() == phase::forked;
-    }
+    [[nodiscard]] bool forked() const noexcept { return crew_.current_phase() == phase::forked; }
 
   private:
     [[nodiscard]] bool is_idle() const;
@@ -60,10 +58,9 @@ class runtime_core {
     gate gate_;
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
-    std::mutex stop_lock_;  ///< one stop() or start() at a time
-    bool joined_ = false;   ///< under stop_lock_: the workers have ended
-    stop_report last_stop_; ///< under stop_lock_
+    std::mutex stop_lock_;   ///< one stop() or start() at a time
+    bool joined_ = false;    ///< under stop_lock_: the workers have ended
+    stop_report last_stop_;  ///< under stop_lock_
 };
-
 
 }  // namespace tokengate::detail

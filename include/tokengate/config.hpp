@@ -29,9 +29,9 @@ enum class stealing : std::uint8_t {
 
 /// The first domain of each class's range; unset ones follow the contract (0, 1, 2).
 struct first_cores {
-    std::optional<int> heavy;
-    std::optional<int> medium;
-    std::optional<int> light;
+    std::optional<int> heavy = {};
+    std::optional<int> medium = {};
+    std::optional<int> light = {};
 };
 
 /// What the program asks for. A field that is not set is taken from its `TOKENGATE_*` environment
@@ -54,20 +54,20 @@ struct first_cores {
 /// | synthetic | HWLOC_SYNTHETIC | a description as in hwloc(7) |
 /// | xml_file | HWLOC_XMLFILE | a file written by lstopo |
 struct config {
-    std::optional<int> cores;                       ///< domains; one core each unless `scope` says else
-    std::optional<int> workers_per_core;            ///< worker threads of each domain
-    std::optional<int> arena_slots;                 ///< places for oneTBB's own threads in each domain
-    std::optional<std::int64_t> mailbox_capacity;   ///< tokens that one lane of a mailbox holds
-    std::optional<std::int64_t> in_flight_limit;    ///< tokens accepted and not yet finished
-    std::optional<int> retry_stride;                ///< fresh tokens between two retries
-    std::optional<std::chrono::microseconds> spin_time;  ///< how long an idle worker spins first
-    std::optional<int> help_depth;                  ///< how deep a waiting worker runs other tokens
-    std::optional<domain_scope> scope;              ///< what one domain covers
-    std::optional<stealing> steal;                  ///< what idle workers may take
-    std::optional<bool> binding;                    ///< pin workers to their domain's CPUs
-    first_cores first_core;                         ///< first domain of each class
-    std::string synthetic;                          ///< hwloc synthetic topology, for tests
-    std::string xml_file;                           ///< hwloc XML topology, for tests
+    std::optional<int> cores = {};             ///< domains; one core each unless `scope` says else
+    std::optional<int> workers_per_core = {};  ///< worker threads of each domain
+    std::optional<int> arena_slots = {};       ///< places for oneTBB's own threads in each domain
+    std::optional<std::int64_t> mailbox_capacity = {};  ///< tokens that one lane of a mailbox holds
+    std::optional<std::int64_t> in_flight_limit = {};   ///< tokens accepted and not yet finished
+    std::optional<int> retry_stride = {};               ///< fresh tokens between two retries
+    std::optional<std::chrono::microseconds> spin_time = {};  ///< an idle worker's spin
+    std::optional<int> help_depth = {};      ///< how deep a waiting worker runs other tokens
+    std::optional<domain_scope> scope = {};  ///< what one domain covers
+    std::optional<stealing> steal = {};      ///< what idle workers may take
+    std::optional<bool> binding = {};        ///< pin workers to their domain's CPUs
+    first_cores first_core = {};             ///< first domain of each class
+    std::string synthetic = {};              ///< hwloc synthetic topology, for tests
+    std::string xml_file = {};               ///< hwloc XML topology, for tests
 };
 
 /// What holds for a runtime, after code, environment and defaults were merged and checked.

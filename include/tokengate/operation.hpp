@@ -67,7 +67,8 @@ class operation<R(P...)> : public detail::operation_handle {
     ///         what the conversion of an argument throws; nothing was accepted then
     template <class... A>
         requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
-    token<R> operator()(A&&... args) const {
+    token<R>
+    operator()(A&&... args) const {
         return token<R>::adopt(detail::make_call<R, P...>(
             core(), *core().type, detail::admission::wait, std::forward<A>(args)...));
     }
@@ -98,7 +99,8 @@ class generic_operation : public detail::operation_handle {
         requires std::invocable<F&, std::decay_t<A>...>
     auto operator()(A&&... args) const {
         using result = std::invoke_result_t<F&, std::decay_t<A>...>;
-        return token<result>::adopt(make<result>(detail::admission::wait, std::forward<A>(args)...));
+        return token<result>::adopt(
+            make<result>(detail::admission::wait, std::forward<A>(args)...));
     }
 
     /// As operation::try_call().

@@ -28,9 +28,9 @@ struct straggler {
 
 /// How a stop ended.
 struct stop_report {
-    bool drained = false;                ///< everything that was accepted has run to its end
-    std::uint64_t killed = 0;            ///< tokens that the deadline killed
-    std::vector<straggler> stragglers;   ///< killed tokens whose callables still run
+    bool drained = false;               ///< everything that was accepted has run to its end
+    std::uint64_t killed = 0;           ///< tokens that the deadline killed
+    std::vector<straggler> stragglers;  ///< killed tokens whose callables still run
 };
 
 /// Executes tokens on pinned workers, one domain per core.
@@ -68,9 +68,9 @@ class runtime {
             return declare(name, traits, std::forward<F>(callable),
                            std::type_identity<detail::signature_of<stored>>{});
         } else {
-            return generic_operation<stored>(adopt(
-                name, std::make_unique<detail::callable_core<stored>>(
-                          nullptr, traits.weight, std::forward<F>(callable))));
+            return generic_operation<stored>(
+                adopt(name, std::make_unique<detail::callable_core<stored>>(
+                                nullptr, traits.weight, std::forward<F>(callable))));
         }
     }
 

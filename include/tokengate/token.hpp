@@ -96,9 +96,8 @@ class token_handle {
 
     /// Waits at most until `deadline`. True if the token is terminal.
     [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) const {
-        return wait_terminal_until(
-            node("wait_until"),
-            std::chrono::nanoseconds(deadline.time_since_epoch()).count());
+        return wait_terminal_until(node("wait_until"),
+                                   std::chrono::nanoseconds(deadline.time_since_epoch()).count());
     }
 
     /// True if both hold the same token (or both none).

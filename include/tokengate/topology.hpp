@@ -52,9 +52,9 @@ struct domain_info {
 /// that is set holds: `synthetic`, `xml_file`, HWLOC_SYNTHETIC, HWLOC_XMLFILE, this machine.
 struct topology_request {
     domain_scope scope = domain_scope::core;  ///< what one domain covers
-    std::optional<unsigned> domains;  ///< 1 to `max_domains`; more than there are wrap around
-    std::string synthetic;            ///< hwloc synthetic description; empty: HWLOC_SYNTHETIC
-    std::string xml_file;             ///< hwloc XML file; empty: HWLOC_XMLFILE
+    std::optional<unsigned> domains = {};  ///< 1 to `max_domains`; more than there are wrap around
+    std::string synthetic = {};            ///< hwloc synthetic description; empty: HWLOC_SYNTHETIC
+    std::string xml_file = {};             ///< hwloc XML file; empty: HWLOC_XMLFILE
 };
 
 /// An immutable snapshot of the machine, cut into domains.

@@ -177,31 +177,30 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     result.workers_per_core = static_cast<unsigned>(
         ask.number("workers_per_core", "TOKENGATE_WORKERS_PER_CORE", wide(wanted.workers_per_core),
                    usual::workers_per_core, 1, largest_workers_per_core));
-    result.arena_slots =
-        static_cast<int>(ask.number("arena_slots", "TOKENGATE_ARENA_SLOTS", wide(wanted.arena_slots),
-                                    usual::arena_slots, -1, largest_arena_slots));
+    result.arena_slots = static_cast<int>(ask.number("arena_slots", "TOKENGATE_ARENA_SLOTS",
+                                                     wide(wanted.arena_slots), usual::arena_slots,
+                                                     -1, largest_arena_slots));
     result.mailbox_capacity = static_cast<std::size_t>(
         ask.number("mailbox_capacity", "TOKENGATE_MAILBOX_CAPACITY", wanted.mailbox_capacity,
                    usual::mailbox_capacity, 1, largest_mailbox));
     result.in_flight_limit = static_cast<std::size_t>(
         ask.number("in_flight_limit", "TOKENGATE_IN_FLIGHT_LIMIT", wanted.in_flight_limit,
                    usual::in_flight_limit, 1, largest_in_flight));
-    result.retry_stride = static_cast<unsigned>(
-        ask.number("retry_stride", "TOKENGATE_RETRY_STRIDE", wide(wanted.retry_stride),
-                   usual::retry_stride, 1, largest_stride));
+    result.retry_stride = static_cast<unsigned>(ask.number("retry_stride", "TOKENGATE_RETRY_STRIDE",
+                                                           wide(wanted.retry_stride),
+                                                           usual::retry_stride, 1, largest_stride));
     std::optional<std::int64_t> spin;
     if (wanted.spin_time) spin = wanted.spin_time->count();
     result.spin_time = std::chrono::microseconds(ask.number(
         "spin_time", "TOKENGATE_SPIN_TIME", spin, usual::spin_time_us, 0, largest_spin_us));
-    result.help_depth = static_cast<unsigned>(
-        ask.number("help_depth", "TOKENGATE_HELP_DEPTH", wide(wanted.help_depth),
-                   usual::help_depth, 0, largest_help_depth));
-    result.scope = ask.choice("scope", "TOKENGATE_SCOPE", wanted.scope, usual::domain_scope,
-                              {domain_scope::core, domain_scope::l2, domain_scope::l3,
-                               domain_scope::numa});
-    const stealing steal =
-        ask.choice("steal", "TOKENGATE_STEAL", wanted.steal, usual::stealing,
-                   {stealing::automatic, stealing::strict, stealing::soft});
+    result.help_depth = static_cast<unsigned>(ask.number("help_depth", "TOKENGATE_HELP_DEPTH",
+                                                         wide(wanted.help_depth), usual::help_depth,
+                                                         0, largest_help_depth));
+    result.scope =
+        ask.choice("scope", "TOKENGATE_SCOPE", wanted.scope, usual::domain_scope,
+                   {domain_scope::core, domain_scope::l2, domain_scope::l3, domain_scope::numa});
+    const stealing steal = ask.choice("steal", "TOKENGATE_STEAL", wanted.steal, usual::stealing,
+                                      {stealing::automatic, stealing::strict, stealing::soft});
     result.binding = ask.flag("binding", "TOKENGATE_BINDING", wanted.binding, usual::binding);
     ask.throw_if_wrong();
 
@@ -231,8 +230,8 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
 
     // Below four domains strict ranges would idle a third of the machine or more.
     constexpr unsigned strict_from = 4;
-    result.strict_stealing = steal == stealing::strict ||
-                             (steal == stealing::automatic && result.cores >= strict_from);
+    result.strict_stealing =
+        steal == stealing::strict || (steal == stealing::automatic && result.cores >= strict_from);
     if (steal == stealing::automatic) {
         ask.settle("steal", result.strict_stealing ? "automatic (strict)" : "automatic (soft)");
     }

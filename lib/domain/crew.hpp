@@ -124,10 +124,10 @@ class crew {
     [[nodiscard]] std::vector<std::string> bind_errors() const;
     [[nodiscard]] const runtime_core* runtime() const noexcept { return runtime_; }
 
-    credit_pool in_flight;           ///< room for tokens accepted and not yet finished
-    event_count room;                ///< blocked submitters
-    event_count quiet;               ///< threads that wait until nothing is in flight
-    idle_set idle;                   ///< workers with nothing to do
+    credit_pool in_flight;  ///< room for tokens accepted and not yet finished
+    event_count room;       ///< blocked submitters
+    event_count quiet;      ///< threads that wait until nothing is in flight
+    idle_set idle;          ///< workers with nothing to do
     /// Tokens killed by threads that are not workers; several may write.
     std::array<std::atomic<std::uint64_t>, weight_count> killed_outside{};
 

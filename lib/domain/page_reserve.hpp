@@ -23,7 +23,7 @@ class page_reserve {
     page_reserve(std::size_t pages, std::size_t page_bytes)
         : page_bytes_(page_bytes),
           memory_(static_cast<std::byte*>(
-              ::operator new(pages * page_bytes, std::align_val_t{alignment}))),
+              ::operator new (pages* page_bytes, std::align_val_t{alignment}))),
           free_(static_cast<std::uint32_t>(pages), true) {}
 
     /// A page. Lock-free.
@@ -45,7 +45,7 @@ class page_reserve {
     static constexpr std::size_t alignment = 64;
     struct release {
         void operator()(std::byte* memory) const noexcept {
-            ::operator delete(memory, std::align_val_t{alignment});
+            ::operator delete (memory, std::align_val_t{alignment});
         }
     };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/worker.hpp"
 
+#include <pthread.h>
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <pthread.h>
 
 #include "domain/kill.hpp"
 #include "domain/waiters.hpp"

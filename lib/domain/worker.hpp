@@ -68,15 +68,15 @@ class alignas(64) worker {
     [[nodiscard]] crew& owner() const noexcept { return crew_; }
     [[nodiscard]] unsigned domain_index() const noexcept { return domain_index_; }
 
-    event_count wake;                ///< any thread: notified by whoever claims this worker
-    execution_stack executing;       ///< any thread may inspect
-    counters_by_weight executed;     ///< tokens whose callable it ran
+    event_count wake;             ///< any thread: notified by whoever claims this worker
+    execution_stack executing;    ///< any thread may inspect
+    counters_by_weight executed;  ///< tokens whose callable it ran
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;
-    own_counter stolen;              ///< tokens taken out of other domains' mailboxes
-    own_counter parked;              ///< times it went to sleep
-    std::string bind_error;          ///< written before start() returns
+    own_counter stolen;      ///< tokens taken out of other domains' mailboxes
+    own_counter parked;      ///< times it went to sleep
+    std::string bind_error;  ///< written before start() returns
 
   private:
     void loop() noexcept;
@@ -96,10 +96,10 @@ class alignas(64) worker {
     domain& home_;
     lane_rota rota_;
     lane_rota steal_rota_;
-    unsigned depth_ = 0;                     ///< tokens on its stack
-    std::int64_t finished_ = 0;              ///< in-flight credits not yet given back
-    credit_pool* lane_credits_ = nullptr;    ///< the lane of `taken_`
-    std::int64_t taken_ = 0;                 ///< its credits not yet given back
+    unsigned depth_ = 0;                   ///< tokens on its stack
+    std::int64_t finished_ = 0;            ///< in-flight credits not yet given back
+    credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`
+    std::int64_t taken_ = 0;               ///< its credits not yet given back
     std::thread thread_;
 };
 

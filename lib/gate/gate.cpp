@@ -23,7 +23,8 @@ gate::gate(crew& workers, const settings& chosen)
     : crew_(workers), placement_(chosen), submitters_(chosen.cores) {}
 
 token_node* gate::begin(operation_core& operation, const frame_type& type, admission how) {
-    if (crew_.current_phase() != phase::open) [[unlikely]] open_or_throw(operation);
+    if (crew_.current_phase() != phase::open) [[unlikely]]
+        open_or_throw(operation);
     submitter& mine = submitters_.mine();
     const weight weight_class = operation.weight_class;
     submitter::position_block& positions = mine.positions[index_of(weight_class)];
@@ -68,7 +69,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         node->position = no_position;
     } else {
         // Tokens that ran meanwhile on this thread may have used the block up.
-        if (positions.next == positions.end) [[unlikely]] renew_positions(mine, weight_class);
+        if (positions.next == positions.end) [[unlikely]]
+            renew_positions(mine, weight_class);
         node->position = positions.next++;
         positions.where = placement_.after(weight_class, positions.where);
     }
@@ -91,7 +93,8 @@ void gate::commit(token_node& node) noexcept {
     crew_.post(node, lane_of(weight_class), node.domain.load(std::memory_order_relaxed), hint);
     // The push ended with a full fence, and so did the step to `stopped`: either the sweep that
     // follows that step sees this token, or this sees the step.
-    if (crew_.current_phase() == phase::stopped) [[unlikely]] crew_.kill_waiting();
+    if (crew_.current_phase() == phase::stopped) [[unlikely]]
+        crew_.kill_waiting();
 }
 
 void gate::abandon(token_node& node) noexcept {
@@ -112,8 +115,8 @@ bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room)
     const lane which = lane_of(weight_class);
     if (take_lane_credit(mine, room.where.domain, which)) return true;
     // The lane is full: the next one of the class that is not.
-    for (place next = placement_.after(weight_class, room.where);
-         next.domain != room.where.domain; next = placement_.after(weight_class, next)) {
+    for (place next = placement_.after(weight_class, room.where); next.domain != room.where.domain;
+         next = placement_.after(weight_class, next)) {
         if (take_lane_credit(mine, next.domain, which)) {
             room.where = next;
             return true;
@@ -181,7 +184,8 @@ bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexce
 bool gate::take_in_flight_credit(submitter& mine) noexcept {
     if (mine.in_flight_credits <= 0) {
         credit_pool& pool = crew_.in_flight;
-        mine.in_flight_credits += pool.take(pool.block(submitters_.size()) - mine.in_flight_credits);
+        mine.in_flight_credits +=
+            pool.take(pool.block(submitters_.size()) - mine.in_flight_credits);
         if (mine.in_flight_credits <= 0) return false;
     }
     --mine.in_flight_credits;
@@ -201,8 +205,9 @@ void gate::open_or_throw(const operation_core& operation) const {
     const bool inside = self != nullptr && &self->owner() == &crew_;
     // What was admitted may finish, with all that it needs.
     if (now == phase::draining && inside) return;
-    throw runtime_stopped(call + (now == phase::draining ? "while its runtime was stopping"
-                                                         : "after its runtime had stopped") +
+    throw runtime_stopped(call +
+                          (now == phase::draining ? "while its runtime was stopping"
+                                                  : "after its runtime had stopped") +
                           ". Nothing was accepted: call start() first, or keep the runtime running "
                           "until the last call");
 }
@@ -210,8 +215,8 @@ void gate::open_or_throw(const operation_core& operation) const {
 void gate::renew_positions(submitter& mine, weight weight_class) noexcept {
     submitter::position_block& block = mine.positions[index_of(weight_class)];
     // Relaxed: unique numbers, nothing else.
-    block.next = next_position_[index_of(weight_class)].fetch_add(number_block,
-                                                                  std::memory_order_relaxed);
+    block.next =
+        next_position_[index_of(weight_class)].fetch_add(number_block, std::memory_order_relaxed);
     block.end = block.next + number_block;
     block.where = placement_.of(weight_class, block.next);
 }

@@ -52,8 +52,9 @@ class placement {
     [[nodiscard]] place of(weight weight_class, std::uint64_t position) const noexcept {
         const core_range& cores = range(weight_class);
         const auto step = static_cast<unsigned>(position % cores.size());
-        return {.domain = weight_class == weight::light ? cores.last - 1 - step : cores.first + step,
-                .worker_hint = static_cast<unsigned>(position / cores.size() % workers_)};
+        return {
+            .domain = weight_class == weight::light ? cores.last - 1 - step : cores.first + step,
+            .worker_hint = static_cast<unsigned>(position / cores.size() % workers_)};
     }
 
     /// The place of the position after the one that belongs to `here`: what of() gives, without its

@@ -51,7 +51,8 @@ class submitter_registry {
     /// The calling thread's record. One comparison, except for a thread's first call.
     /// @throws std::bad_alloc
     [[nodiscard]] submitter& mine() {
-        if (cached.owner == serial_) [[likely]] return *cached.record;
+        if (cached.owner == serial_) [[likely]]
+            return *cached.record;
         return look_up();
     }
 

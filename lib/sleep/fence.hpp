@@ -7,8 +7,8 @@
 
 namespace tokengate::detail {
 
-/// A sequentially consistent fence. The thread sanitizer does not know fences, so that builds for it
-/// use a read-modify-write that all callers share, which orders the same and is visible to it.
+/// A sequentially consistent fence. The thread sanitizer does not know fences, so that builds for
+/// it use a read-modify-write that all callers share, which orders the same and is visible to it.
 inline void full_fence() noexcept {
 #if defined(__SANITIZE_THREAD__)
 #define TOKENGATE_THREAD_SANITIZER 1

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sleep/futex.hpp"
 
-#include <chrono>
-#include <climits>
-#include <ctime>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <chrono>
+#include <climits>
+#include <ctime>
 
 namespace tokengate::detail {
 

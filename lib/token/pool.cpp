@@ -149,7 +149,8 @@ thread_cache* make_cache() {
 
 token_node* allocate_node(std::uint8_t size_class) {
     thread_cache* cache = current_cache;
-    if (cache == nullptr) [[unlikely]] cache = make_cache();
+    if (cache == nullptr) [[unlikely]]
+        cache = make_cache();
     token_node* node = nullptr;
     if (cache != nullptr) [[likely]] {
         node = cache->take(size_class);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "token/slab.hpp"
 
-#include <new>
 #include <sys/mman.h>
+#include <new>
 
 #include "token/poison.hpp"
 
@@ -16,8 +16,8 @@ constexpr std::size_t slab_bytes = std::size_t{1} << 20U;
 
 // Memory of `slab_bytes`, aligned to its size, so that a node finds its slab by its address.
 void* map_slab() {
-    void* raw = mmap(nullptr, 2 * slab_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    void* raw =
+        mmap(nullptr, 2 * slab_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw std::bad_alloc();
     auto* start = static_cast<std::byte*>(raw);
     const std::size_t before =

@@ -118,8 +118,8 @@ struct outcome_place {
     using value_place = raw_place<value_type, (sizeof(value_type) > largest_inline_result ||
                                                alignof(value_type) > cache_line)>;
     using error_place = raw_place<std::exception_ptr, false>;
-    static constexpr std::size_t offset = round_up(
-        sizeof(token_node), std::max(value_place::alignment, error_place::alignment));
+    static constexpr std::size_t offset =
+        round_up(sizeof(token_node), std::max(value_place::alignment, error_place::alignment));
     static constexpr std::size_t end = offset + std::max(value_place::bytes, error_place::bytes);
 
     [[nodiscard]] static value_type& value(token_node& node) noexcept {

@@ -51,13 +51,13 @@ struct token_node {
     state_word state;
     std::atomic<std::uint16_t> domain{0};  ///< where the gate placed it, then where it runs
     weight weight_class = weight::medium;
-    std::uint8_t size_class = 0;           ///< which of the pool's free lists it came from
+    std::uint8_t size_class = 0;  ///< which of the pool's free lists it came from
     union {
-        token_node* next = nullptr;        ///< link in free lists
-        const runtime_core* runtime;       ///< of a token: whose it is; only ever compared
+        token_node* next = nullptr;   ///< link in free lists
+        const runtime_core* runtime;  ///< of a token: whose it is; only ever compared
     };
     const frame_type* type = nullptr;
-    operation_core* operation = nullptr;   ///< valid while the token is not terminal
+    operation_core* operation = nullptr;  ///< valid while the token is not terminal
     const operation_label* label = nullptr;
     std::uint64_t id = 0;
     std::uint64_t position = no_position;

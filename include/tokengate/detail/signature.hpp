@@ -20,7 +20,7 @@ struct member_signature<R (C::*)(P...)> : signature<R, P...> {};
 template <class C, class R, class... P>
 struct member_signature<R (C::*)(P...) const> : signature<R, P...> {};
 template <class C, class R, class... P>
-struct member_signature<R (C::*)(P...) &> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...)&> : signature<R, P...> {};
 template <class C, class R, class... P>
 struct member_signature<R (C::*)(P...) const&> : signature<R, P...> {};
 template <class C, class R, class... P>
@@ -28,9 +28,9 @@ struct member_signature<R (C::*)(P...) noexcept> : signature<R, P...> {};
 template <class C, class R, class... P>
 struct member_signature<R (C::*)(P...) const noexcept> : signature<R, P...> {};
 template <class C, class R, class... P>
-struct member_signature<R (C::*)(P...) & noexcept> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...)& noexcept> : signature<R, P...> {};
 template <class C, class R, class... P>
-struct member_signature<R (C::*)(P...) const & noexcept> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...) const& noexcept> : signature<R, P...> {};
 
 template <class F>
 struct callable_signature {};
@@ -45,7 +45,9 @@ struct callable_signature<R (*)(P...) noexcept> : signature<R, P...> {};
 /// A callable with exactly one signature: a function pointer, or a class with one call operator
 /// that is not a template.
 template <class F>
-concept has_signature = requires { typename callable_signature<std::decay_t<F>>::type; };
+concept has_signature = requires {
+    typename callable_signature<std::decay_t<F>>::type;
+};
 
 /// That signature, as R(P...).
 template <has_signature F>

@@ -50,10 +50,10 @@ class state_word {
   public:
     /// What a terminal transition learned.
     struct finished {
-        bool won = false;      ///< false: the token was terminal already, nothing was changed
-        bool wake = false;     ///< a thread sleeps on the word
-        bool helper = false;   ///< a worker waits for the token
-        bool last = false;     ///< nobody holds the token any more: recycle it
+        bool won = false;     ///< false: the token was terminal already, nothing was changed
+        bool wake = false;    ///< a thread sleeps on the word
+        bool helper = false;  ///< a worker waits for the token
+        bool last = false;    ///< nobody holds the token any more: recycle it
     };
 
     /// Sets the word before the token is shared: no other thread may see it yet.
