@@ -37,10 +37,11 @@ struct thread_records {
         submitter_registry::cached = {};
         live_registries& registries = live();
         const std::scoped_lock guard(registries.lock);
-        for (const auto& [serial, record] : held) {
-            const auto found = std::find_if(registries.all.begin(), registries.all.end(),
-                                            [&](const auto& each) { return each.first == serial; });
-            if (found != registries.all.end()) found->second->give_up(*record);
+        for (const auto& own : held) {
+            const auto found =
+                std::find_if(registries.all.begin(), registries.all.end(),
+                             [&](const auto& each) { return each.first == own.first; });
+            if (found != registries.all.end()) found->second->give_up(*own.second);
         }
     }
 };
