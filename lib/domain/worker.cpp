@@ -142,6 +142,12 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     --depth_;
     executing.pop();
 
+    // Given back before anyone can see the token done, so that who has seen it finds room.
+    executed[index].add();
+    ++finished_;
+    if (finished_ >= crew_.in_flight.block()) {
+        crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
+    }
     const state_word::finished end = node.state.finish(outcome, owns_reference);
     if (end.won) [[likely]] {
         // Counted after it is terminal: who finds the runtime idle finds all tokens done.
@@ -152,11 +158,6 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
         // It was killed while it ran; whoever did that has counted it.
         type.drop_outcome(node, outcome);
         if (owns_reference) drop_reference(node);
-    }
-    executed[index].add();
-    ++finished_;
-    if (finished_ >= crew_.in_flight.block()) {
-        crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
@@ -21,6 +22,9 @@
 
 namespace tokengate::detail {
 namespace {
+
+// The largest number of CPUs that Linux can be built for.
+constexpr std::uint64_t largest_synthetic = 8192;
 
 /// Where the description of the machine comes from.
 enum class origin { this_machine, synthetic, xml };
@@ -85,9 +89,35 @@ std::string name_of(const map_source& source) {
                          std::generic_category().message(error_number));
 }
 
+/// How many CPUs a synthetic description asks for: the product of its counts, or some number above
+/// `most` once it exceeds that. What stands in brackets or parentheses does not count.
+std::uint64_t synthetic_cpus(const std::string& description, std::uint64_t most) {
+    std::uint64_t product = 1;
+    int depth = 0;
+    for (std::size_t i = 0; i < description.size() && product <= most; ++i) {
+        const char c = description[i];
+        if (c == '[' || c == '(') ++depth;
+        if (c == ']' || c == ')') --depth;
+        if (c != ':' || depth != 0) continue;
+        std::uint64_t count = 0;
+        const char* end = description.data() + description.size();
+        const auto parsed = std::from_chars(description.data() + i + 1, end, count);
+        if (parsed.ec == std::errc::result_out_of_range) return most + 1;
+        if (parsed.ec == std::errc() && count > 0) product = count > most ? count : product * count;
+    }
+    return product;
+}
+
 void load(const hwloc_map& map, const map_source& source) {
     switch (source.from) {
         case origin::synthetic:
+            // hwloc would try, for hours or until memory ends.
+            if (synthetic_cpus(source.text, largest_synthetic) > largest_synthetic) {
+                throw topology_error("the synthetic topology \"" + source.text + "\" (" +
+                                     std::string(source.given) + ") describes more than " +
+                                     std::to_string(largest_synthetic) +
+                                     " CPUs, the most that Linux knows: make its counts smaller");
+            }
             if (hwloc_topology_set_synthetic(map.get(), source.text.c_str()) != 0) {
                 throw_unreadable(source, 0);
             }

@@ -45,6 +45,19 @@ TEST_CASE("synthetic_description_in_the_environment_holds") {
     CHECK(map.source() == std::string("synthetic: ") + big_machine);
 }
 
+TEST_CASE("synthetic_description_of_too_many_cpus_is_refused_at_once") {
+    const clean_hwloc_environment clean;
+    for (const char* text :
+         {"pack:1000 core:1000 pu:1000", "pu:4294967295", "pu:99999999999999999999",
+          "pack:2 [numa(memory=1000:1)] core:4097 pu:1"}) {
+        CAPTURE(text);
+        const std::string message = refusal(described(text));
+        CHECK(message.find(text) != std::string::npos);
+        CHECK(message.find("8192 CPUs") != std::string::npos);
+    }
+    CHECK(topology::discover(described("pack:2 core:128 pu:2")).size() == 256);
+}
+
 TEST_CASE("xml_file_in_the_environment_holds") {
     const clean_hwloc_environment clean;
     const scoped_variable variable("HWLOC_XMLFILE", data_file("hybrid.xml").c_str());

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// How the TokenGate contenders get their threads.
+#pragma once
+
+#include <tokengate/tokengate.hpp>
+
+#include "support/work.hpp"
+
+namespace tokengate::bench {
+
+/// `threads` domains of one worker each. Everything else is as compiled in, or as TOKENGATE_* says,
+/// so that a setting can be tried out without a build.
+[[nodiscard]] inline config one_worker_a_core(const setting& given) {
+    config wanted;
+    wanted.cores = static_cast<int>(given.threads);
+    wanted.workers_per_core = 1;
+    return wanted;
+}
+
+/// @throws wrong_result unless the ledger of an idle runtime says that `tokens` more completed
+inline void expect_completed(const runtime& idle, std::uint64_t& before, std::uint64_t tokens) {
+    const token_counts counts = idle.stats().total();
+    expect_equal("tokens in flight", static_cast<std::int64_t>(counts.in_flight()), 0);
+    expect_equal("tokens completed", static_cast<std::int64_t>(counts.completed - before),
+                 static_cast<std::int64_t>(tokens));
+    before = counts.completed;
+}
+
+}  // namespace tokengate::bench

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Runs something that may end the process in a process of its own.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+namespace tokengate::test {
+
+/// Runs `body`, which returns an exit code, in a child process. Says how the child ended: "exit 0"
+/// is what tests hope for, "killed by signal ..." what they fear. A child that hangs is killed.
+template <class Body>
+std::string in_child(Body&& body, unsigned seconds = 60) {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    if (child < 0) throw std::runtime_error("fork() failed");
+    if (child == 0) {
+        // The test framework would take the signal, or the exception, for its own.
+        signal(SIGABRT, SIG_DFL);
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGALRM, SIG_DFL);
+        alarm(seconds);
+        int code = 120;
+        try {
+            code = body();
+        } catch (const std::exception& unexpected) {
+            std::fprintf(stderr, "in the child process: %s\n", unexpected.what());
+        } catch (...) {
+            code = 121;
+        }
+        // Nothing of the parent's is to be destroyed or flushed again.
+        _exit(code);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status)) return "exit " + std::to_string(WEXITSTATUS(status));
+    const int number = WTERMSIG(status);
+    return number == SIGALRM ? "hung" : "killed by signal " + std::string(strsignal(number));
+}
+
+}  // namespace tokengate::test

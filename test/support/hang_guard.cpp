@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ends the process when a test case hangs, and says which one it was. Part of the suites that
+// start runtimes: a runtime that has lost a token would wait for it for ever in its destructor.
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+namespace {
+
+/// The longest that one test case may take, on a busy machine and in its long form.
+std::chrono::seconds limit() {
+    const char* stress = std::getenv("TOKENGATE_STRESS");
+    return std::chrono::seconds(stress == nullptr ? 150 : 3600);
+}
+
+/// Watches one test case.
+class watch {
+  public:
+    explicit watch(const char* name)
+        : thread_([this, name] {
+              std::unique_lock guard(lock_);
+              if (changed_.wait_for(guard, limit(), [this] { return over_; })) return;
+              std::fprintf(stderr, "test case %s hangs\n", name);
+              std::_Exit(3);
+          }) {}
+    ~watch() {
+        {
+            const std::scoped_lock guard(lock_);
+            over_ = true;
+        }
+        changed_.notify_one();
+        thread_.join();
+    }
+    watch(const watch&) = delete;
+    watch& operator=(const watch&) = delete;
+
+  private:
+    std::mutex lock_;
+    std::condition_variable changed_;
+    bool over_ = false;
+    std::thread thread_;
+};
+
+class hang_guard final : public doctest::IReporter {
+  public:
+    explicit hang_guard(const doctest::ContextOptions&) {}
+
+    void test_case_start(const doctest::TestCaseData& test) override {
+        watch_.emplace(test.m_name);
+    }
+    void test_case_end(const doctest::CurrentTestCaseStats&) override { watch_.reset(); }
+
+    void report_query(const doctest::QueryData&) override {}
+    void test_run_start() override {}
+    void test_run_end(const doctest::TestRunStats&) override {}
+    void test_case_reenter(const doctest::TestCaseData&) override {}
+    void test_case_exception(const doctest::TestCaseException&) override {}
+    void subcase_start(const doctest::SubcaseSignature&) override {}
+    void subcase_end() override {}
+    void log_assert(const doctest::AssertData&) override {}
+    void log_message(const doctest::MessageData&) override {}
+    void test_case_skipped(const doctest::TestCaseData&) override {}
+
+  private:
+    std::optional<watch> watch_;
+};
+
+REGISTER_LISTENER("hang_guard", 1, hang_guard);
+
+}  // namespace

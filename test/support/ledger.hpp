@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The books of a runtime: every token that was accepted has ended in exactly one way.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/runtime.hpp>
+
+namespace tokengate::test {
+
+/// Long enough for anything that is not stuck; no test measures time with it.
+inline constexpr std::chrono::seconds hang_limit{60};
+
+/// Tokens that ran, over all domains.
+inline std::uint64_t executed_in(const runtime_stats& seen) {
+    std::uint64_t sum = 0;
+    for (const domain_stats& each : seen.domains) {
+        for (const std::uint64_t count : each.executed) sum += count;
+    }
+    return sum;
+}
+
+/// Checks the books of an idle or stopped runtime: nothing is in flight, and only tokens that
+/// completed, failed or were killed half-way have run.
+inline void check_ledger(const runtime& rt) {
+    const runtime_stats seen = rt.stats();
+    for (const weight each : all_weights) {
+        const token_counts& counts = seen.by_weight[index_of(each)];
+        INFO("class ", to_string(each).data());
+        CHECK(counts.accepted == counts.completed + counts.failed + counts.killed);
+    }
+    const token_counts total = seen.total();
+    CHECK(total.in_flight() == 0);
+    CHECK(executed_in(seen) >= total.completed + total.failed);
+    CHECK(executed_in(seen) <= total.accepted);
+}
+
+/// Waits until the runtime is idle, then checks its books.
+inline void settle(runtime& rt) {
+    REQUIRE(rt.wait_idle_for(hang_limit));
+    check_ledger(rt);
+}
+
+/// True if the token ends; false only if it is stuck.
+template <class R>
+[[nodiscard]] bool ends(const token<R>& which) {
+    return which.wait_for(hang_limit);
+}
+
+/// The result; fails the test instead of hanging if the token is stuck.
+template <class R>
+decltype(auto) result_of(const token<R>& which) {
+    REQUIRE(ends(which));
+    return which.get();
+}
+
+}  // namespace tokengate::test

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// In which order a worker serves the lanes of a mailbox.
+#include <array>
+#include <cstdint>
+
+#include <doctest/doctest.h>
+
+#include "domain/mailbox.hpp"
+#include "random.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using detail::all_lanes;
+using detail::bit_of;
+using detail::fresh_lanes;
+using detail::lane;
+using detail::lane_count;
+using detail::lane_mask;
+using detail::lane_rota;
+
+lane serve(lane_rota& rota, lane_mask occupied) {
+    const auto chosen = rota.next(occupied);
+    REQUIRE(chosen.has_value());
+    REQUIRE((occupied & bit_of(*chosen)) != 0);
+    rota.served(*chosen);
+    return *chosen;
+}
+
+}  // namespace
+
+TEST_CASE("an_empty_mailbox_is_not_served") { CHECK_FALSE(lane_rota(4).next(0).has_value()); }
+
+TEST_CASE("fresh_lanes_are_served_in_rotation") {
+    lane_rota rota(4);
+    for (int round = 0; round < 3; ++round) {
+        CHECK(serve(rota, fresh_lanes) == lane::heavy);
+        CHECK(serve(rota, fresh_lanes) == lane::medium);
+        CHECK(serve(rota, fresh_lanes) == lane::light);
+    }
+    const lane_mask two = bit_of(lane::heavy) | bit_of(lane::light);
+    CHECK(serve(rota, two) == lane::heavy);
+    CHECK(serve(rota, two) == lane::light);
+    CHECK(serve(rota, two) == lane::heavy);
+    CHECK(serve(rota, bit_of(lane::medium)) == lane::medium);
+}
+
+TEST_CASE("at_most_one_retry_is_served_in_stride_plus_one_tokens") {
+    for (const std::uint32_t stride : {1U, 2U, 4U, 7U}) {
+        INFO("stride ", stride);
+        lane_rota rota(stride);
+        std::uint32_t fresh = 0;
+        for (int i = 0; i < 200; ++i) {
+            if (serve(rota, all_lanes) == lane::retry) {
+                CHECK(fresh == stride);
+                fresh = 0;
+            } else {
+                ++fresh;
+                CHECK(fresh <= stride);
+            }
+        }
+    }
+}
+
+TEST_CASE("a_retry_is_served_at_once_when_nothing_fresh_waits") {
+    lane_rota rota(1000);
+    for (int i = 0; i < 5; ++i) CHECK(serve(rota, bit_of(lane::retry)) == lane::retry);
+    CHECK(serve(rota, all_lanes) != lane::retry);
+    CHECK(serve(rota, bit_of(lane::retry)) == lane::retry);
+}
+
+TEST_CASE("looking_without_serving_changes_nothing") {
+    lane_rota rota(4);
+    for (int i = 0; i < 10; ++i) CHECK(rota.next(fresh_lanes) == lane::heavy);
+}
+
+TEST_CASE("no_lane_that_stays_occupied_starves") {
+    seeded random;
+    for (const std::uint32_t stride : {1U, 4U, 9U}) {
+        lane_rota rota(stride);
+        std::array<unsigned, lane_count> waited{};
+        const lane patient = static_cast<lane>(random.below(lane_count));
+        for (int i = 0; i < 10'000; ++i) {
+            const auto others = static_cast<lane_mask>(random.below(all_lanes + 1));
+            const lane chosen = serve(rota, others | bit_of(patient));
+            unsigned& waits = waited[static_cast<std::size_t>(patient)];
+            waits = chosen == patient ? 0 : waits + 1;
+            // Three fresh lanes and one retry in between; a retry waits for `stride` fresh ones.
+            REQUIRE(waits <= (patient == lane::retry ? stride : 3));
+        }
+    }
+}
+
+}  // namespace tokengate::test

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// The word that says where a token is in its life.
+#include <tokengate/detail/state_word.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+namespace tokengate::test {
+namespace {
+
+using detail::state_word;
+
+constexpr std::array all_states{
+    token_state::created,   token_state::waiting, token_state::admitted, token_state::executing,
+    token_state::completed, token_state::failed,  token_state::killed,   token_state::timed_out};
+
+}  // namespace
+
+TEST_CASE("only_the_last_four_states_are_terminal") {
+    std::size_t terminal = 0;
+    for (const token_state each : all_states) terminal += is_terminal(each) ? 1 : 0;
+    CHECK(terminal == 4);
+    CHECK_FALSE(is_terminal(token_state::executing));
+    CHECK(is_terminal(token_state::completed));
+    CHECK(is_terminal(token_state::timed_out));
+    CHECK(to_string(token_state::created) == "created");
+    CHECK(to_string(token_state::timed_out) == "timed_out");
+}
+
+TEST_CASE("only_an_admitted_token_can_begin") {
+    for (const token_state from : all_states) {
+        INFO("from ", to_string(from).data());
+        state_word word;
+        word.start(from, 2);
+        CHECK(word.begin_execution() == (from == token_state::admitted));
+        CHECK(word.phase() == (from == token_state::admitted ? token_state::executing : from));
+        CHECK(word.references() == 2);
+    }
+}
+
+TEST_CASE("every_live_token_can_finish_and_no_terminal_one_can") {
+    for (const token_state from : all_states) {
+        for (const token_state outcome : all_states) {
+            if (!is_terminal(outcome)) continue;
+            INFO(to_string(from).data(), " to ", to_string(outcome).data());
+            state_word word;
+            word.start(from, 2);
+            const auto end = word.finish(outcome, true);
+            CHECK(end.won == !is_terminal(from));
+            CHECK(word.phase() == (end.won ? outcome : from));
+            CHECK(word.references() == (end.won ? 1 : 2));
+            CHECK_FALSE(end.last);
+        }
+    }
+}
+
+TEST_CASE("finish_reports_the_waiters_and_clears_their_bits") {
+    state_word word;
+    word.start(token_state::executing, 3);
+    CHECK_FALSE(is_terminal(state_word::phase_of(word.announce_sleeper())));
+    CHECK_FALSE(is_terminal(state_word::phase_of(word.announce_helper())));
+    CHECK(word.references() == 3);
+    CHECK(word.phase() == token_state::executing);
+    const auto end = word.finish(token_state::completed, false);
+    CHECK(end.won);
+    CHECK(end.wake);
+    CHECK(end.helper);
+    CHECK(word.references() == 3);
+
+    state_word alone;
+    alone.start(token_state::executing, 1);
+    const auto quiet = alone.finish(token_state::failed, false);
+    CHECK_FALSE(quiet.wake);
+    CHECK_FALSE(quiet.helper);
+}
+
+TEST_CASE("announcing_to_a_terminal_token_says_so_and_changes_nothing") {
+    state_word word;
+    word.start(token_state::executing, 2);
+    static_cast<void>(word.finish(token_state::killed, false));
+    const std::uint32_t before = word.futex().load();
+    CHECK(state_word::phase_of(word.announce_sleeper()) == token_state::killed);
+    CHECK(state_word::phase_of(word.announce_helper()) == token_state::killed);
+    CHECK(word.futex().load() == before);
+}
+
+TEST_CASE("the_last_reference_is_told_so") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    word.retain();
+    CHECK(word.references() == 3);
+    CHECK_FALSE(word.release());
+    CHECK_FALSE(word.release());
+    CHECK(word.release());
+
+    state_word dropped;
+    dropped.start(token_state::executing, 2);
+    CHECK_FALSE(dropped.release());
+    CHECK(dropped.finish(token_state::completed, true).last);
+}
+
+TEST_CASE("many_references_do_not_reach_the_phase") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    for (int i = 0; i < 100'000; ++i) word.retain();
+    CHECK(word.begin_execution());
+    CHECK(word.references() == 100'002);
+    CHECK(word.finish(token_state::completed, true).won);
+    CHECK(word.references() == 100'001);
+    CHECK(word.phase() == token_state::completed);
+}
+
+TEST_CASE("the_first_terminal_writer_wins_and_is_the_only_one") {
+    constexpr int rounds = 2000;
+    constexpr std::array outcomes{token_state::completed, token_state::failed, token_state::killed,
+                                  token_state::timed_out};
+    std::vector<state_word> words(rounds);
+    for (state_word& each : words) each.start(token_state::executing, 5);
+    std::vector<std::array<std::atomic<int>, 4>> won(rounds);
+    std::atomic<int> ready{0};
+    std::vector<std::thread> writers;
+    for (std::size_t w = 0; w < outcomes.size(); ++w) {
+        writers.emplace_back([&, w] {
+            ready.fetch_add(1);
+            while (ready.load() < 4) std::this_thread::yield();
+            for (std::size_t i = 0; i < rounds; ++i) {
+                won[i][w] = words[i].finish(outcomes[w], false).won ? 1 : 0;
+            }
+        });
+    }
+    for (std::thread& each : writers) each.join();
+    for (std::size_t i = 0; i < rounds; ++i) {
+        int winners = 0;
+        for (std::size_t w = 0; w < outcomes.size(); ++w) {
+            winners += won[i][w];
+            if (won[i][w] == 1) CHECK(words[i].phase() == outcomes[w]);
+        }
+        CHECK(winners == 1);
+    }
+}
+
+TEST_CASE("of_begin_and_kill_only_one_gets_an_admitted_token") {
+    constexpr std::size_t rounds = 5000;
+    std::vector<state_word> words(rounds);
+    for (state_word& each : words) each.start(token_state::admitted, 2);
+    std::vector<int> begun(rounds);
+    std::vector<int> taken(rounds);
+    std::atomic<int> ready{0};
+    const auto race = [&](std::vector<int>& mine) {
+        ready.fetch_add(1);
+        while (ready.load() < 2) std::this_thread::yield();
+        for (std::size_t i = 0; i < rounds; ++i) mine[i] = words[i].begin_execution() ? 1 : 0;
+    };
+    std::thread other([&] { race(taken); });
+    race(begun);
+    other.join();
+    for (std::size_t i = 0; i < rounds; ++i) REQUIRE(begun[i] + taken[i] == 1);
+}
+
+}  // namespace tokengate::test
