@@ -22,7 +22,7 @@ constexpr unsigned size_at(unsigned step, unsigned smallest, unsigned largest) n
 
 std::uint64_t every_third_doubled(unsigned count) {
     std::vector<std::uint64_t> doubled(count);
-    for (unsigned i = 0; i < count; ++i) doubled[i] = 2 * i;
+    for (unsigned i = 0; i < count; ++i) doubled[i] = std::uint64_t{2} * i;
     std::uint64_t sum = 0;
     for (const std::uint64_t each : doubled) {
         if (each % 3 == 0) sum += each;

@@ -167,7 +167,7 @@ waves_result measure(const waves_options& options, progress_line& progress, OnWa
         }
         progress.clear();
         on_wave(wave);
-        total.waves.push_back(std::move(wave));
+        total.waves.push_back(wave);
     }
 
     const runtime_stats after = gate.settled_stats();

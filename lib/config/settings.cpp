@@ -125,9 +125,9 @@ class resolver {
 
     /// Replaces the value of a line, once it is known.
     void settle(std::string_view name, std::string value) {
-        for (settings::line& each : lines_) {
-            if (each.name == name) each.value = std::move(value);
-        }
+        const auto named = std::find_if(lines_.begin(), lines_.end(),
+                                        [&](const auto& each) { return each.name == name; });
+        if (named != lines_.end()) named->value = std::move(value);
     }
 
     void throw_if_wrong() const {

@@ -123,13 +123,26 @@ bool crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) no
     return true;
 }
 
-void crew::pass_on() noexcept {
-    for (unsigned d = 0; d < domain_count(); ++d) {
-        const lane_mask occupied = at(d).box.occupied() & fresh_lanes;
+void crew::pass_on(unsigned domain_index) noexcept {
+    // Each lane, not only the first: those that sleep differ in what they may take.
+    const auto wake_for_lanes = [&](unsigned home, lane_mask allowed) {
         for (const weight each : all_weights) {
-            if ((occupied & bit_of(lane_of(each))) != 0 && wake_for(each, d, 0)) return;
+            const lane which = lane_of(each);
+            if ((allowed & bit_of(which)) != 0 && at(home).box.holds(which))
+                wake_for(each, home, 0);
         }
+    };
+    wake_for_lanes(domain_index, fresh_lanes);
+    if (at(domain_index).box.holds(lane::retry)) wake_sibling(domain_index);
+    for (const unsigned d : at(domain_index).neighbours) {
+        wake_for_lanes(d, at(domain_index).stealable);
     }
+}
+
+void crew::wake_sibling(unsigned domain_index) noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    const std::size_t first = domain_index * width;
+    if (const auto w = idle.claim(first, first + width)) workers_[*w]->wake.notify_one();
 }
 
 std::uint64_t crew::kill_waiting() noexcept {
@@ -137,7 +150,8 @@ std::uint64_t crew::kill_waiting() noexcept {
     for (const auto& each : domains_) {
         for (unsigned l = 0; l < lane_count; ++l) {
             const auto which = static_cast<lane>(l);
-            while (token_node* node = each->box.pop(which)) {
+            bool marked_again = false;
+            while (token_node* node = each->box.pop(which, marked_again)) {
                 const std::size_t index = index_of(node->weight_class);
                 give_back(each->box.credits(which), 1);
                 if (kill_popped(*node)) {

@@ -75,9 +75,9 @@ class crew {
     /// @returns true if there was one
     bool wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept;
 
-    /// A worker that was claimed for a token has found another one first: claims another worker
-    /// for what still waits.
-    void pass_on() noexcept;
+    /// Pays what a worker of this domain owes: wakes a worker for each lane that it may take from
+    /// and that holds a token (lib/sleep/README.md).
+    void pass_on(unsigned domain_index) noexcept;
 
     /// Takes every token out of every mailbox and kills it. Any thread; for the end of a runtime.
     /// @returns how many it has killed
@@ -94,6 +94,12 @@ class crew {
     /// Gives room back to a pool and wakes blocked submitters when enough has gathered.
     void give_back(credit_pool& pool, std::int64_t count) noexcept {
         if (pool.give(count) && room.has_waiters()) room.notify_all();
+    }
+
+    /// A worker is about to sleep: blocked submitters try again if there is any room, so that they
+    /// never sleep through what only they could move on.
+    void tell_room() noexcept {
+        if (room.has_waiters() && in_flight.available() > 0) room.notify_all();
     }
 
     /// Ends the wait of those who wait for an idle runtime, so that they look again. The caller
@@ -132,6 +138,8 @@ class crew {
     std::array<std::atomic<std::uint64_t>, weight_count> killed_outside{};
 
   private:
+    void wake_sibling(unsigned domain_index) noexcept;
+
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;
     bool pins_;

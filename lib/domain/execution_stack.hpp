@@ -64,7 +64,7 @@ class execution_stack {
                 break;
             }
         }
-        for (frame* each = reinterpret_cast<frame*>(top); each != nullptr; each = each->outer) {
+        for (auto* each = reinterpret_cast<frame*>(top); each != nullptr; each = each->outer) {
             visit(*each->node);
         }
         // Release: what the onlooker did comes before the worker's next push or pop.

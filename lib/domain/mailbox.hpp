@@ -108,13 +108,22 @@ class mailbox {
         return occupied_.load(std::memory_order_seq_cst);
     }
 
-    /// Takes the first token of a lane; null if there is none.
-    [[nodiscard]] token_node* pop(lane which) noexcept {
+    /// Takes the first token of a lane; null if there is none. Sets `marked_again` if it cleared
+    /// the lane's hint and found that a token had come meanwhile: a worker that looked in between
+    /// may have missed it, so the caller owes a wake-up.
+    [[nodiscard]] token_node* pop(lane which, bool& marked_again) noexcept {
         token_node* node = nullptr;
         while (!at(which).queue.try_pop(node)) {
             if (!lower(which)) return nullptr;
+            marked_again = true;
         }
         return node;
+    }
+
+    /// True if the lane holds a token now; the hint alone may be stale.
+    [[nodiscard]] bool holds(lane which) const noexcept {
+        return (occupied() & bit_of(which)) != 0 &&
+               !lanes_[static_cast<std::size_t>(which)].queue.empty();
     }
 
   private:

@@ -38,8 +38,8 @@ class waiting_workers {
     static void notify(const token_node* finished) noexcept;
 
   private:
-    static constinit std::mutex lock_;
-    static constinit entry* first_;
+    static constinit std::mutex lock;
+    static constinit entry* first;
 };
 
 }  // namespace tokengate::detail

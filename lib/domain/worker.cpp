@@ -75,10 +75,12 @@ void worker::loop() noexcept {
 }
 
 bool worker::run_one() noexcept {
-    token_node* node = find();
-    if (node == nullptr) return false;
-    run(*node);
-    return true;
+    if (token_node* node = find()) {
+        run(*node);
+        return true;
+    }
+    pay();
+    return false;
 }
 
 token_node* worker::find() noexcept {
@@ -94,7 +96,7 @@ token_node* worker::find() noexcept {
 
 token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota) noexcept {
     while (const auto which = rota.next(source.box.occupied() & allowed)) {
-        if (token_node* node = source.box.pop(*which)) {
+        if (token_node* node = source.box.pop(*which, owes_)) {
             rota.served(*which);
             settle(source.box.credits(*which));
             return node;
@@ -112,6 +114,7 @@ token_node* worker::poll_briefly() noexcept {
 }
 
 void worker::run(token_node& node) noexcept {
+    pay();
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(node.weight_class);
         if (kill_popped(node)) {
@@ -176,19 +179,33 @@ void worker::rest() noexcept {
     const event_count::ticket ticket = wake.look();
     crew_.idle.announce(number_);
     if (token_node* node = find()) {
-        if (!crew_.idle.withdraw(number_)) crew_.pass_on();
+        withdraw();
         run(*node);
         return;
     }
-    // The announcement was the read-modify-write that tell_quiet() asks for.
+    // The announcement was the read-modify-write that these two ask for.
     crew_.tell_quiet();
+    crew_.tell_room();
     if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
         parked.add();
         wake.park(ticket);
     }
-    // Whoever claimed this worker has taken it out already; enter() has not. Either way it looks
-    // for work next.
-    static_cast<void>(crew_.idle.withdraw(number_));
+    withdraw();
+}
+
+// Leaves the idle set. If somebody has claimed this worker, it is counted on for a token that it
+// may not be the one to take.
+void worker::withdraw() noexcept {
+    if (!crew_.idle.withdraw(number_)) owes_ = true;
+}
+
+// Whoever was claimed, or has set a mailbox's hint again, pays before it runs anything: others may
+// sleep that were not woken because of it.
+void worker::pay() noexcept {
+    if (owes_) [[unlikely]] {
+        owes_ = false;
+        crew_.pass_on(domain_index_);
+    }
 }
 
 bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
@@ -206,7 +223,8 @@ bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
 
 bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     const auto done = [&] { return is_terminal(awaited.state.phase()); };
-    while (!done()) {
+    bool in_time = true;
+    while (!done() && in_time) {
         if (may_nest() && run_one()) continue;
         settle_all();
         const waiting_workers::entry listed(awaited, wake);
@@ -216,19 +234,16 @@ bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) no
         if (offers_help) {
             crew_.idle.announce(number_);
             if (token_node* node = find()) {
-                if (!crew_.idle.withdraw(number_)) crew_.pass_on();
+                withdraw();
                 run(*node);
                 continue;
             }
         }
-        const bool in_time = spin_until_woken(ticket) || wake.park(ticket, deadline);
-        const bool claimed = offers_help && !crew_.idle.withdraw(number_);
-        if (done() || !in_time) {
-            if (claimed) crew_.pass_on();
-            break;
-        }
-        if (claimed) run_one();
+        crew_.tell_room();
+        in_time = spin_until_woken(ticket) || wake.park(ticket, deadline);
+        if (offers_help) withdraw();
     }
+    pay();
     return done();
 }
 

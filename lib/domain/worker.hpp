@@ -86,7 +86,9 @@ class alignas(64) worker {
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
     void rest() noexcept;
-    bool spin_until_woken(event_count::ticket taken) const noexcept;
+    void withdraw() noexcept;
+    void pay() noexcept;
+    [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
     void settle(credit_pool& lane_credits) noexcept;
     void settle_all() noexcept;
 
@@ -96,6 +98,7 @@ class alignas(64) worker {
     domain& home_;
     lane_rota rota_;
     lane_rota steal_rota_;
+    bool owes_ = false;                    ///< a wake-up: see pay()
     unsigned depth_ = 0;                   ///< tokens on its stack
     std::int64_t finished_ = 0;            ///< in-flight credits not yet given back
     credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`

@@ -60,14 +60,19 @@ liveness() {
 }
 
 safety safety "-DSAFETY -DNOCLAIM" ""
-formulas=$(sed -nE 's/^[[:space:]]*ltl[[:space:]]+([A-Za-z0-9_]+).*/\1/p' "$model")
+
+# Without comments, and with only what the defines leave in.
+source=$("${CC:-cc}" -E -P -x c "$@" "$model")
+labels() { grep -qE "\\b$1[A-Za-z0-9_]*[[:space:]]*:" <<<"$source"; }
+formulas=$(sed -nE 's/^[[:space:]]*ltl[[:space:]]+([A-Za-z0-9_]+).*/\1/p' <<<"$source")
+
 for formula in $formulas; do
   liveness "$formula" "" "-a -N $formula"
 done
-if grep -qE '^[[:space:]]*accept[A-Za-z0-9_]*:' "$model"; then
+if labels accept; then
   liveness acceptance "-DNOCLAIM" "-a"
 fi
-if grep -qE '^[[:space:]]*progress[A-Za-z0-9_]*:' "$model"; then
+if labels progress; then
   liveness progress "-DNP -DNOCLAIM" "-l"
 fi
 

@@ -16,8 +16,8 @@ namespace {
 using detail::has_signature;
 using detail::signature_of;
 
-double scale(int, const std::string&);
-void quiet() noexcept;
+double scale(int factor, const std::string& text) { return factor * double(text.size()); }
+void quiet() noexcept {}
 
 struct overloaded_calls {
     void operator()(int) const {}
