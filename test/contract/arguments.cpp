@@ -183,7 +183,7 @@ TEST_CASE("a_conversion_that_throws_leaves_no_argument_behind") {
 TEST_CASE("room_that_a_throwing_conversion_has_reserved_is_free_for_others") {
     // The thread that threw is still there, and does not call again.
     for (const bool lane_is_small : {true, false}) {
-        INFO("small: ", lane_is_small ? "lane" : "in-flight limit");
+        INFO("the lane is small: ", lane_is_small);
         runtime rt({.cores = 1,
                     .mailbox_capacity = lane_is_small ? 1 : 100,
                     .in_flight_limit = lane_is_small ? 100 : 1});

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include <doctest/doctest.h>
 
@@ -30,7 +31,7 @@ inline void check_ledger(const runtime& rt) {
     const runtime_stats seen = rt.stats();
     for (const weight each : all_weights) {
         const token_counts& counts = seen.by_weight[index_of(each)];
-        INFO("class ", to_string(each).data());
+        INFO("class ", std::string(to_string(each)));
         CHECK(counts.accepted == counts.completed + counts.failed + counts.killed);
     }
     const token_counts total = seen.total();
@@ -56,6 +57,12 @@ template <class R>
 decltype(auto) result_of(const token<R>& which) {
     REQUIRE(ends(which));
     return which.get();
+}
+
+/// Asks for the result and drops it: throws what the token threw.
+template <class R>
+void demand(const token<R>& which) {
+    static_cast<void>(which.get());
 }
 
 }  // namespace tokengate::test

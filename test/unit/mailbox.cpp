@@ -26,6 +26,11 @@ using detail::token_node;
 
 constexpr std::array lanes{lane::heavy, lane::medium, lane::light, lane::retry};
 
+token_node* pop(mailbox& box, lane which) {
+    bool marked_again = false;
+    return box.pop(which, marked_again);
+}
+
 std::unique_ptr<mailbox> make_mailbox(std::size_t capacity, std::size_t consumers = 4) {
     return std::make_unique<mailbox>(capacity, consumers);
 }
@@ -92,7 +97,7 @@ bool every_single_item_is_found(Push&& push, Pop&& pop, int items) {
 TEST_CASE("an_empty_mailbox_holds_nothing") {
     const auto box = make_mailbox(4);
     CHECK(box->occupied() == 0);
-    for (const lane each : lanes) CHECK(box->pop(each) == nullptr);
+    for (const lane each : lanes) CHECK(pop(*box, each) == nullptr);
     CHECK(box->occupied() == 0);
 }
 
@@ -101,8 +106,8 @@ TEST_CASE("each_lane_gives_back_its_own_tokens_in_order") {
     std::vector<token_node> nodes(12);
     for (std::size_t i = 0; i < nodes.size(); ++i) box->push(lanes[i % 4], nodes[i]);
     for (const lane each : lanes) CHECK((box->occupied() & bit_of(each)) != 0);
-    for (std::size_t i = 0; i < nodes.size(); ++i) CHECK(box->pop(lanes[i % 4]) == &nodes[i]);
-    for (const lane each : lanes) CHECK(box->pop(each) == nullptr);
+    for (std::size_t i = 0; i < nodes.size(); ++i) CHECK(pop(*box, lanes[i % 4]) == &nodes[i]);
+    for (const lane each : lanes) CHECK(pop(*box, each) == nullptr);
     CHECK(box->occupied() == 0);
 }
 
@@ -111,12 +116,26 @@ TEST_CASE("the_hint_of_a_lane_is_up_while_it_holds_something") {
     std::vector<token_node> nodes(3);
     box->push(lane::light, nodes[0]);
     CHECK(box->occupied() == bit_of(lane::light));
-    CHECK(box->pop(lane::light) == &nodes[0]);
-    CHECK(box->pop(lane::light) == nullptr);
+    CHECK(pop(*box, lane::light) == &nodes[0]);
+    CHECK(pop(*box, lane::light) == nullptr);
     CHECK(box->occupied() == 0);
     box->push(lane::light, nodes[1]);
     box->push(lane::heavy, nodes[2]);
     CHECK(box->occupied() == (bit_of(lane::light) | bit_of(lane::heavy)));
+}
+
+TEST_CASE("a_lane_holds_something_only_while_a_token_is_in_it") {
+    const auto box = make_mailbox(8);
+    token_node node;
+    CHECK_FALSE(box->holds(lane::heavy));
+    box->push(lane::heavy, node);
+    CHECK(box->holds(lane::heavy));
+    CHECK_FALSE(box->holds(lane::light));
+    bool marked_again = false;
+    CHECK(box->pop(lane::heavy, marked_again) == &node);
+    CHECK_FALSE(marked_again);
+    // The hint may still be up, the lane is empty.
+    CHECK_FALSE(box->holds(lane::heavy));
 }
 
 TEST_CASE("tokens_of_one_producer_leave_a_lane_in_order") {
@@ -139,7 +158,7 @@ TEST_CASE("tokens_of_one_producer_leave_a_lane_in_order") {
     std::size_t popped = 0;
     bool in_order = true;
     while (popped < producers * each_pushes) {
-        const token_node* node = box->pop(lane::medium);
+        const token_node* node = pop(*box, lane::medium);
         if (node == nullptr) {
             std::this_thread::yield();
             continue;
@@ -161,10 +180,10 @@ TEST_CASE("a_lane_recycles_its_pages_over_many_times_its_capacity") {
         bool same = true;
         for (std::size_t round = 0; round < 200'000 / capacity + 1; ++round) {
             for (token_node& each : nodes) box->push(lane::heavy, each);
-            for (token_node& each : nodes) same = same && box->pop(lane::heavy) == &each;
+            for (token_node& each : nodes) same = same && pop(*box, lane::heavy) == &each;
         }
         CHECK(same);
-        CHECK(box->pop(lane::heavy) == nullptr);
+        CHECK(pop(*box, lane::heavy) == nullptr);
     }
 }
 
@@ -180,7 +199,7 @@ TEST_CASE("several_consumers_take_each_token_once") {
         consumers.emplace_back([&] {
             while (popped.load() < count) {
                 token_node* node =
-                    (box->occupied() & bit_of(lane::light)) != 0 ? box->pop(lane::light) : nullptr;
+                    (box->occupied() & bit_of(lane::light)) != 0 ? pop(*box, lane::light) : nullptr;
                 if (node == nullptr) {
                     std::this_thread::yield();
                     continue;
@@ -205,10 +224,10 @@ TEST_CASE("the_hint_never_hides_a_token") {
     const auto box = make_mailbox(4, 1);
     token_node node;
     const auto push = [&] { box->push(lane::medium, node); };
-    const auto pop = [&] {
-        return (box->occupied() & bit_of(lane::medium)) != 0 && box->pop(lane::medium) != nullptr;
+    const auto take = [&] {
+        return (box->occupied() & bit_of(lane::medium)) != 0 && pop(*box, lane::medium) != nullptr;
     };
-    CHECK(every_single_item_is_found(push, pop, 50'000));
+    CHECK(every_single_item_is_found(push, take, 50'000));
 
     hinted_counter<true> sound;
     CHECK(every_single_item_is_found([&] { sound.push(); }, [&] { return sound.pop(); }, 10'000));

@@ -62,7 +62,7 @@ TEST_CASE("positions_map_to_places_by_the_documented_formula") {
             for (const weight each : all_weights) {
                 const unsigned n = cores - first[index_of(each)];
                 for (std::uint64_t p = 0; p < 3ULL * n * workers + 5; ++p) {
-                    INFO(cores, " domains, ", workers, " workers, ", to_string(each).data(),
+                    INFO(cores, " domains, ", workers, " workers, ", std::string(to_string(each)),
                          ", position ", p);
                     const place found = where.of(each, p);
                     const auto step = static_cast<unsigned>(p % n);

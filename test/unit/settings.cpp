@@ -137,7 +137,7 @@ TEST_CASE("every_wrong_field_is_named_with_its_range_in_one_message") {
           "in_flight_limit is -1; allowed are 1 to", "retry_stride is 0; allowed are 1 to 1000000",
           "spin_time is -1; allowed are 0 to 1000000",
           "help_depth is 1025; allowed are 0 to 1024"}) {
-        INFO(part);
+        INFO(std::string(part));
         CHECK(contains(text, part));
     }
 }
@@ -179,7 +179,7 @@ TEST_CASE("variables_that_cannot_be_read_are_named_with_what_is_allowed") {
           expectation{"TOKENGATE_BINDING", "maybe", "allowed are true, false"},
           expectation{"TOKENGATE_FIRST_HEAVY", "64", "allowed are 0 to 63"},
           expectation{"TOKENGATE_FIRST_HEAVY", "-1", "allowed are 0 to 63"}}) {
-        INFO(name, "=", value);
+        INFO(std::string(name), "=", std::string(value));
         const scoped_variable variable(name, value);
         const std::string text = complaint({.synthetic = big_machine});
         CHECK(contains(text, std::string(name) + " is '" + value + "'"));
@@ -220,7 +220,7 @@ TEST_CASE("describe_lists_every_setting_with_its_source") {
          {"cores", "workers_per_core", "arena_slots", "mailbox_capacity", "in_flight_limit",
           "retry_stride", "spin_time", "help_depth", "scope", "steal", "binding",
           "first_core.heavy", "first_core.medium", "first_core.light", "topology"}) {
-        INFO(name);
+        INFO(std::string(name));
         CHECK(contains(text, std::string("  ") + name + " "));
         CHECK(source_of(found, name) != "no such line");
     }

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -34,7 +35,7 @@ TEST_CASE("only_the_last_four_states_are_terminal") {
 
 TEST_CASE("only_an_admitted_token_can_begin") {
     for (const token_state from : all_states) {
-        INFO("from ", to_string(from).data());
+        INFO("from ", std::string(to_string(from)));
         state_word word;
         word.start(from, 2);
         CHECK(word.begin_execution() == (from == token_state::admitted));
@@ -47,7 +48,7 @@ TEST_CASE("every_live_token_can_finish_and_no_terminal_one_can") {
     for (const token_state from : all_states) {
         for (const token_state outcome : all_states) {
             if (!is_terminal(outcome)) continue;
-            INFO(to_string(from).data(), " to ", to_string(outcome).data());
+            INFO(std::string(to_string(from)), " to ", std::string(to_string(outcome)));
             state_word word;
             word.start(from, 2);
             const auto end = word.finish(outcome, true);
