@@ -46,11 +46,11 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline) {
     if (is_terminal(node.state.phase())) return true;
     worker* self = worker::current();
     if (self == nullptr) return sleep_until_terminal(node, deadline);
-    // The awaited token itself first, if it still waits in a mailbox and may run here. Its entry
-    // there becomes a husk. The domain is the gate's until somebody begins the token.
+    // The awaited token itself first, if it still waits in a mailbox and may run here: at any
+    // depth, since a plain call would be as deep. Its entry there becomes a husk. The domain is the
+    // gate's until somebody begins the token.
     const bool own = node.runtime == self->runtime();
-    if (own && self->may_nest() &&
-        self->may_run(node.weight_class, node.domain.load(std::memory_order_relaxed)) &&
+    if (own && self->may_run(node.weight_class, node.domain.load(std::memory_order_relaxed)) &&
         node.state.begin_execution()) {
         self->execute(node, false);
         return true;

@@ -12,10 +12,7 @@ namespace tokengate::bench {
 /// `threads` domains of one worker each. Everything else is as compiled in, or as TOKENGATE_* says,
 /// so that a setting can be tried out without a build.
 [[nodiscard]] inline config one_worker_a_core(const setting& given) {
-    config wanted;
-    wanted.cores = static_cast<int>(given.threads);
-    wanted.workers_per_core = 1;
-    return wanted;
+    return {.cores = static_cast<int>(given.threads), .workers_per_core = 1};
 }
 
 /// @throws wrong_result unless the ledger of an idle runtime says that `tokens` more completed

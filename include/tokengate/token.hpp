@@ -81,7 +81,8 @@ class token_handle {
     void wait() const { wait_terminal(node("wait")); }
 
     /// Waits at most `duration`. True if the token is terminal. The token itself is not affected
-    /// when the time is over.
+    /// when the time is over. A worker runs tokens meanwhile, the awaited one first, and may return
+    /// later by the length of one of them.
     template <class Rep, class Period>
     [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
         using clock = std::chrono::steady_clock;

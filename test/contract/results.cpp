@@ -189,12 +189,13 @@ TEST_CASE("a_worker_can_take_a_move_only_result") {
         const auto take = rt.operation("take", [&](int n) { return *make(n).get(); });
         std::vector<token<int>> tokens;
         for (int i = 0; i < 100; ++i) tokens.push_back(take(i));
+        wait_all(tokens);
+        int right = 0;
         for (int i = 0; i < 100; ++i) {
             const token<int>& each = tokens[static_cast<std::size_t>(i)];
-            REQUIRE(ends(each));
-            REQUIRE(each.state() == token_state::completed);
-            CHECK(each.get() == i);
+            if (each.state() == token_state::completed && each.get() == i) ++right;
         }
+        CHECK(right == 100);
         settle(rt);
     }
 }

@@ -41,13 +41,14 @@ TEST_CASE("class_ranges_follow_the_contract_and_fall_back_on_small_machines") {
         int cores;
         std::array<unsigned, 3> first;  // heavy, medium, light
     };
-    for (const auto& [cores, first] :
+    for (const expectation& each_shape :
          {expectation{1, {0, 0, 0}}, expectation{2, {0, 1, 1}}, expectation{3, {0, 1, 2}},
           expectation{4, {0, 1, 2}}, expectation{64, {0, 1, 2}}}) {
+        const int cores = each_shape.cores;
         INFO(cores, " domains");
         const placement where(usual_shape(cores));
         for (const weight each : all_weights) {
-            CHECK(where.range(each).first == first[index_of(each)]);
+            CHECK(where.range(each).first == each_shape.first[index_of(each)]);
             CHECK(where.range(each).last == static_cast<unsigned>(cores));
         }
     }

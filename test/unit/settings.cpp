@@ -167,7 +167,7 @@ TEST_CASE("variables_that_cannot_be_read_are_named_with_what_is_allowed") {
         const char* value;
         const char* part;
     };
-    for (const auto& [name, value, part] :
+    for (const expectation& each :
          {expectation{"TOKENGATE_CORES", "four", "not a whole number; allowed are 1 to 1024"},
           expectation{"TOKENGATE_CORES", "4x", "not a whole number"},
           expectation{"TOKENGATE_CORES", "2.5", "not a whole number"},
@@ -179,11 +179,13 @@ TEST_CASE("variables_that_cannot_be_read_are_named_with_what_is_allowed") {
           expectation{"TOKENGATE_BINDING", "maybe", "allowed are true, false"},
           expectation{"TOKENGATE_FIRST_HEAVY", "64", "allowed are 0 to 63"},
           expectation{"TOKENGATE_FIRST_HEAVY", "-1", "allowed are 0 to 63"}}) {
-        INFO(std::string(name), "=", std::string(value));
-        const scoped_variable variable(name, value);
+        const std::string name = each.name;
+        const std::string value = each.value;
+        INFO(name, "=", value);
+        const scoped_variable variable(name, each.value);
         const std::string text = complaint({.synthetic = big_machine});
-        CHECK(contains(text, std::string(name) + " is '" + value + "'"));
-        CHECK(contains(text, part));
+        CHECK(contains(text, name + " is '" + value + "'"));
+        CHECK(contains(text, each.part));
     }
 }
 

@@ -52,7 +52,7 @@ constexpr bool is(F&&) {
 TEST_CASE("callables_with_one_call_operator_have_its_signature") {
     CHECK(is<int(int)>([](int n) { return n; }));
     CHECK(is<void()>([]() noexcept {}));
-    CHECK(is<void(int)>([count = 0](int n) mutable { count += n; }));
+    CHECK(is<int(int)>([count = 0](int n) mutable { return count += n; }));
     CHECK(is<int(std::string &&)>([](std::string&& text) noexcept { return int(text.size()); }));
     CHECK(is<const int&(const int&)>([](const int& n) -> const int& { return n; }));
     CHECK(is<int(long)>(on_lvalues{}));

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a child process may do with its parent's runtime.
+#include <chrono>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "child.hpp"
+#include "hold.hpp"
+#include "ledger.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// 0 if runtime_forked is thrown, 1 if not.
+template <class Ask>
+int forked(Ask&& ask) {
+    try {
+        ask();
+    } catch (const runtime_forked&) {
+        return 0;
+    }
+    return 1;
+}
+
+}  // namespace
+
+TEST_CASE("a_child_process_is_told_that_it_has_no_workers") {
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto held = rt.operation("held one", [&] { gate.pass(); });
+    const token<void> t = held();
+    REQUIRE(gate.await(1));
+    CHECK(in_child([&] { return forked([&] { held(); }); }) == "exit 0");
+    CHECK(in_child([&] { return forked([&] { static_cast<void>(held.try_call()); }); }) ==
+          "exit 0");
+    CHECK(in_child([&] { return forked([&] { t.wait(); }); }) == "exit 0");
+    CHECK(in_child([&] { return forked([&] { t.get(); }); }) == "exit 0");
+    CHECK(in_child([&] { return forked([&] { static_cast<void>(t.wait_for(50s)); }); }) ==
+          "exit 0");
+    CHECK(in_child([&] { return forked([&] { rt.wait_idle(); }); }) == "exit 0");
+    CHECK(in_child([&] { return rt.running() ? 1 : 0; }) == "exit 0");
+    // The error names what was called.
+    CHECK(in_child([&] {
+              try {
+                  held();
+              } catch (const runtime_forked& error) {
+                  const std::string text = error.what();
+                  return text.find("'held one'") != std::string::npos ? 0 : 1;
+              }
+              return 2;
+          }) == "exit 0");
+    // The parent goes on as if nothing had happened.
+    gate.release();
+    REQUIRE(ends(t));
+    settle(rt);
+}
+
+TEST_CASE("a_child_process_can_read_results_that_were_there") {
+    runtime rt({.cores = 2});
+    const token<std::string> t = rt.operation("op", [] { return std::string("done"); })();
+    REQUIRE(ends(t));
+    CHECK(in_child([&] { return t.get() == "done" ? 0 : 1; }) == "exit 0");
+    settle(rt);
+}
+
+TEST_CASE("a_child_process_can_destroy_and_stop_its_parents_runtime") {
+    auto rt = std::make_optional<runtime>(config{.cores = 2});
+    hold gate;
+    const auto held = rt->operation("held", [&] { gate.pass(); });
+    held();
+    REQUIRE(gate.await(1));
+    CHECK(in_child([&] {
+              rt.reset();
+              return 0;
+          }) == "exit 0");
+    CHECK(in_child([&] {
+              static_cast<void>(rt->stop());
+              static_cast<void>(rt->stop(1s));
+              return 0;
+          }) == "exit 0");
+    gate.release();
+    settle(*rt);
+}
+
+TEST_CASE("a_child_process_can_have_a_runtime_of_its_own") {
+    runtime rt({.cores = 2});
+    const auto op = rt.operation("op", [] { return 1; });
+    REQUIRE(ends(op()));
+    CHECK(in_child([] {
+              runtime own({.cores = 2});
+              const auto add = own.operation("op", [](int a, int b) { return a + b; });
+              int sum = 0;
+              for (int i = 0; i < 100; ++i) sum += add(i, 1).get();
+              own.stop();
+              own.start();
+              return sum == 5050 && add(1, 2).get() == 3 ? 0 : 1;
+          }) == "exit 0");
+    CHECK(result_of(op()) == 1);
+    settle(rt);
+}
+
+TEST_CASE("a_child_process_of_a_token_is_told_too") {
+    runtime rt({.cores = 2, .steal = stealing::strict});
+    hold gate;
+    const auto held = rt.operation("held", {.weight = weight::light}, [&] { gate.pass(); });
+    const token<void> t = held();
+    REQUIRE(gate.await(1));
+    const auto forks = rt.operation("forks", {.weight = weight::heavy}, [&](int which) {
+        return in_child(
+            [&] {
+                return forked([&] {
+                    if (which == 0) held();
+                    if (which == 1) t.wait();
+                    if (which == 2) static_cast<void>(t.wait_for(50s));
+                });
+            },
+            5);
+    });
+    CHECK(result_of(forks(0)) == "exit 0");
+    CHECK(result_of(forks(1)) == "exit 0");
+    CHECK(result_of(forks(2)) == "exit 0");
+    gate.release();
+    settle(rt);
+}
+
+}  // namespace tokengate::test
