@@ -3,10 +3,13 @@
 
 #include <pthread.h>
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <vector>
 
+#include "domain/waiters.hpp"
 #include "runtime_core.hpp"
+#include "token/fork_lock.hpp"
 
 namespace tokengate::detail {
 
@@ -17,6 +20,7 @@ struct process_state {
     std::vector<runtime_core*> alive;
     // Only in a child: never freed, so that their addresses stay unique.
     std::vector<const runtime_core*> parents;
+    std::atomic<bool> is_child{false};  ///< there are parents
 };
 
 // Never destroyed: fork() may be called at any time.
@@ -25,18 +29,15 @@ process_state& state() {
     return *the_state;
 }
 
-void before_fork() { state().lock.lock(); }
-
-void after_fork_in_parent() { state().lock.unlock(); }
-
-void after_fork_in_child() {
+// The list is locked while the process forks (see hold_over_fork); the child alone runs here.
+void mark_all_in_child() {
     process_state& now = state();
     for (runtime_core* each : now.alive) {
         each->workers().abandon_after_fork();
         now.parents.push_back(each);
     }
     now.alive.clear();
-    now.lock.unlock();
+    now.is_child.store(!now.parents.empty(), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -44,14 +45,15 @@ void after_fork_in_child() {
 void enlist_runtime(runtime_core& runtime) {
     static std::once_flag handlers;
     std::call_once(handlers, [] {
-        static_cast<void>(state());
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        hold_over_fork(state().lock);
+        hold_over_fork(waiting_workers::shared_lock());
+        pthread_atfork(nullptr, nullptr, mark_all_in_child);
     });
     process_state& now = state();
     const std::scoped_lock guard(now.lock);
-    now.alive.push_back(&runtime);
     // Room for the handler in the child, which had better not allocate.
-    now.parents.reserve(now.parents.size() + now.alive.size());
+    now.parents.reserve(now.parents.size() + now.alive.size() + 1);
+    now.alive.push_back(&runtime);
 }
 
 void delist_runtime(runtime_core& runtime) noexcept {
@@ -62,6 +64,8 @@ void delist_runtime(runtime_core& runtime) noexcept {
 
 bool left_behind_by_fork(const runtime_core* runtime) noexcept {
     process_state& now = state();
+    // Relaxed: written before the child has a second thread.
+    if (!now.is_child.load(std::memory_order_relaxed)) return false;
     const std::scoped_lock guard(now.lock);
     return std::find(now.parents.begin(), now.parents.end(), runtime) != now.parents.end();
 }

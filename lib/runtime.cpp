@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <tokengate/runtime.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -12,6 +14,7 @@
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "runtime_core.hpp"
+#include "token/fork_lock.hpp"
 
 namespace tokengate {
 
@@ -21,7 +24,14 @@ namespace {
 
 // How long a stop that has begun to kill waits between two looks for tokens that were on their way
 // from a mailbox to a worker.
-constexpr std::int64_t kill_round_ns = 1'000'000;
+constexpr std::chrono::milliseconds kill_round{1};
+
+// How long a stop whose deadline has passed waits for another stop that is about to finish.
+constexpr std::chrono::milliseconds lock_grace{100};
+
+std::chrono::steady_clock::time_point time_point_of(steady_ns moment) {
+    return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(moment));
+}
 
 /// One label for each name that was ever used, for the life of the process: tokens may outlive
 /// their runtime, and programs have few names.
@@ -34,11 +44,18 @@ const operation_label* label_for(std::string_view name) {
         bool operator()(const operation_label& a, std::string_view b) const { return a.name < b; }
         bool operator()(std::string_view a, const operation_label& b) const { return a < b.name; }
     };
-    static std::mutex lock;
-    static auto* const labels = new std::set<operation_label, by_name>;
-    const std::scoped_lock guard(lock);
-    auto found = labels->find(name);
-    if (found == labels->end()) found = labels->insert({std::string(name)}).first;
+    struct all_labels {
+        std::mutex lock;
+        std::set<operation_label, by_name> known;
+    };
+    static auto* const labels = [] {
+        auto* made = new all_labels;
+        hold_over_fork(made->lock);
+        return made;
+    }();
+    const std::scoped_lock guard(labels->lock);
+    auto found = labels->known.find(name);
+    if (found == labels->known.end()) found = labels->known.insert({std::string(name)}).first;
     return &*found;
 }
 
@@ -64,8 +81,8 @@ runtime_core::runtime_core(const config& wanted)
 }
 
 runtime_core::~runtime_core() {
-    delist_runtime(*this);
     static_cast<void>(stop(std::nullopt));
+    delist_runtime(*this);
 }
 
 operation_core& runtime_core::adopt(std::string_view name,
@@ -110,22 +127,23 @@ bool runtime_core::called_from_own_worker() const noexcept {
 }
 
 bool runtime_core::wait_idle(std::optional<steady_ns> deadline) {
-    if (called_from_own_worker()) {
+    if (called_from_own_worker() && !forked()) {
         throw error(
             "wait_idle() was called inside a token of the same runtime, which can never be idle "
             "then: wait for the tokens themselves with wait() or wait_all()");
     }
     for (;;) {
-        const event_count::ticket ticket = crew_.quiet.prepare();
-        if (is_idle()) {
-            crew_.quiet.cancel();
-            return true;
-        }
         if (forked()) {
-            crew_.quiet.cancel();
             throw runtime_forked(
                 "wait_idle() was called in a child process after fork(), where the runtime has no "
                 "workers. Call it in the parent process");
+        }
+        const event_count::ticket ticket = crew_.quiet.prepare();
+        // Between the announcement and the look at the counters; pairs with tell_quiet().
+        full_fence();
+        if (is_idle()) {
+            crew_.quiet.cancel();
+            return true;
         }
         if (!crew_.quiet.wait(ticket, deadline)) return is_idle();
     }
@@ -145,34 +163,55 @@ std::vector<straggler> runtime_core::stragglers() const {
 }
 
 stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
-    if (called_from_own_worker()) {
-        if (crew_.current_phase() == phase::open) crew_.enter(phase::draining);
-        return {};
-    }
     if (forked()) return {};
-    if (crew_.current_phase() == phase::open) crew_.enter(phase::draining);
+    crew_.advance(phase::open, phase::draining);
+    if (called_from_own_worker()) return {};
     // Without the lock, so that a stop with a deadline can overtake one that waits for ever.
-    const bool drained = crew_.current_phase() == phase::draining && wait_idle(deadline);
-    const std::scoped_lock guard(stop_lock_);
+    bool in_time = wait_idle(deadline);
+    std::unique_lock guard(stop_lock_, std::defer_lock);
+    if (!deadline) {
+        guard.lock();
+    } else if (!guard.try_lock_until(
+                   time_point_of(std::max(*deadline, steady_after(lock_grace))))) {
+        // Another stop() waits for a callable that does not return.
+        return {.drained = false, .killed = 0, .stragglers = stragglers()};
+    }
     if (joined_) return last_stop_;
-    const std::uint64_t killed_before = killed_so_far();
-    if (!drained) crew_.enter(phase::killing);
+    if (crew_.current_phase() < phase::killing) {
+        last_stop_ = {.drained = true, .killed = 0, .stragglers = {}};
+        while (in_time && !closed()) in_time = wait_idle(deadline);
+        if (!in_time) kill_all();
+        crew_.enter(phase::stopped);
+    }
+    last_stop_.stragglers = stragglers();
+    if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
+    crew_.join();
+    joined_ = true;
+    last_stop_.stragglers.clear();
+    return last_stop_;
+}
+
+// Looks a last time whether everything has finished, with the gate closed: a submitter has counted
+// its token before it looked at the phase, so it is counted here or turned away there.
+bool runtime_core::closed() {
+    crew_.enter(phase::closing);
+    if (is_idle()) return true;
+    crew_.enter(phase::draining);
+    return false;
+}
+
+void runtime_core::kill_all() {
+    const std::uint64_t before = killed_so_far();
+    crew_.enter(phase::killing);
     // A token that a worker had taken out of its mailbox, but not begun, escapes one look and is
     // seen by the next one, or killed by its worker, which knows the phase by then.
     while (!is_idle()) {
         crew_.kill_waiting();
         crew_.kill_executing();
-        static_cast<void>(wait_idle(steady_now() + kill_round_ns));
+        static_cast<void>(wait_idle(steady_after(kill_round)));
     }
-    last_stop_ = {
-        .drained = drained, .killed = killed_so_far() - killed_before, .stragglers = stragglers()};
-    crew_.enter(phase::stopped);
-    if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
-    crew_.join();
-    crew_.kill_waiting();
-    joined_ = true;
-    last_stop_.stragglers.clear();
-    return last_stop_;
+    last_stop_.drained = false;
+    last_stop_.killed = killed_so_far() - before;
 }
 
 std::uint64_t runtime_core::killed_so_far() const noexcept {
@@ -210,6 +249,10 @@ void runtime_core::start() {
 runtime_stats runtime_core::stats() const {
     runtime_stats snapshot;
     snapshot.domains.resize(settings_.cores);
+    // What has finished comes before what was accepted, so that no difference is negative.
+    for (std::size_t i = 0; i < weight_count; ++i) {
+        snapshot.by_weight[i].killed = crew_.killed_outside[i].load(std::memory_order_acquire);
+    }
     for (const auto& each : crew_.workers()) {
         domain_stats& home = snapshot.domains[each->domain_index()];
         for (std::size_t i = 0; i < weight_count; ++i) {
@@ -220,23 +263,24 @@ runtime_stats runtime_core::stats() const {
         }
         home.stolen += each->stolen.value();
         home.parked += each->parked.value();
-        home.bind_failures += each->bind_error.empty() ? 0 : 1;
     }
     std::array<std::uint64_t, weight_count> accepted{};
     std::array<std::uint64_t, weight_count> refused{};
     gate_.count(accepted, refused);
     for (std::size_t i = 0; i < weight_count; ++i) {
-        snapshot.by_weight[i].killed += crew_.killed_outside[i].load(std::memory_order_acquire);
         snapshot.by_weight[i].accepted = accepted[i];
         snapshot.by_weight[i].refused = refused[i];
     }
-    snapshot.bind_errors = crew_.bind_errors();
+    for (const crew::bind_failure& each : crew_.bind_failures()) {
+        ++snapshot.domains[each.domain].bind_failures;
+        snapshot.bind_errors.push_back(each.error);
+    }
     return snapshot;
 }
 
 void runtime_core::display() const {
     std::string text = describe(settings_);
-    for (const std::string& each : crew_.bind_errors()) text += "binding failed: " + each + "\n";
+    for (const auto& each : crew_.bind_failures()) text += "binding failed: " + each.error + "\n";
     std::fputs(text.c_str(), stderr);
 }
 
@@ -244,7 +288,7 @@ token_node* begin_call(operation_core& operation, const frame_type& type, admiss
     return operation.runtime->entrance().begin(operation, type, how);
 }
 
-void commit_call(token_node& node) noexcept { node.operation->runtime->entrance().commit(node); }
+void commit_call(token_node& node) { node.operation->runtime->entrance().commit(node); }
 
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
 

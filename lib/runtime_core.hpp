@@ -47,6 +47,8 @@ class runtime_core {
 
   private:
     [[nodiscard]] bool is_idle() const;
+    [[nodiscard]] bool closed();
+    void kill_all();
     [[nodiscard]] std::uint64_t killed_so_far() const noexcept;
     [[nodiscard]] bool called_from_own_worker() const noexcept;
     [[nodiscard]] std::vector<straggler> stragglers() const;
@@ -58,9 +60,9 @@ class runtime_core {
     gate gate_;
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
-    std::mutex stop_lock_;   ///< one stop() or start() at a time
-    bool joined_ = false;    ///< under stop_lock_: the workers have ended
-    stop_report last_stop_;  ///< under stop_lock_
+    std::timed_mutex stop_lock_;  ///< one stop() or start() at a time
+    bool joined_ = false;         ///< under stop_lock_: the workers have ended
+    stop_report last_stop_;       ///< under stop_lock_
 };
 
 }  // namespace tokengate::detail

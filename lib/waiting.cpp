@@ -24,6 +24,12 @@ std::string name_of(const token_node& node) {
     return "token " + std::to_string(node.id) + " of operation '" + node.label->name + "'";
 }
 
+[[noreturn]] void throw_forked(const token_node& node) {
+    throw runtime_forked(name_of(node) +
+                         " is waited for in a child process after fork(), where no worker can "
+                         "finish it. Wait for it in the parent process");
+}
+
 bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     for (int i = 0; i < pauses_before_sleep; ++i) {
         if (is_terminal(node.state.phase())) return true;
@@ -32,11 +38,7 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     for (;;) {
         const std::uint32_t word = node.state.announce_sleeper();
         if (is_terminal(state_word::phase_of(word))) return true;
-        if (left_behind_by_fork(node.runtime)) {
-            throw runtime_forked(name_of(node) +
-                                 " is waited for in a child process after fork(), where no worker "
-                                 "can finish it. Wait for it in the parent process");
-        }
+        if (left_behind_by_fork(node.runtime)) throw_forked(node);
         if (deadline && steady_now() >= *deadline) return false;
         futex_wait(node.state.futex(), word, deadline);
     }
@@ -46,13 +48,21 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline) {
     if (is_terminal(node.state.phase())) return true;
     worker* self = worker::current();
     if (self == nullptr) return sleep_until_terminal(node, deadline);
+    if (deadline && steady_now() >= *deadline) return false;
+    if (left_behind_by_fork(node.runtime)) throw_forked(node);
+    if (self->is_executing(node)) {
+        throw deadlock(name_of(node) +
+                       " is waited for by itself, or by a token that its own worker runs while it "
+                       "waits: it cannot go on before this returns. Wait for it outside of tokens "
+                       "that may run meanwhile");
+    }
     // The awaited token itself first, if it still waits in a mailbox and may run here: at any
     // depth, since a plain call would be as deep. Its entry there becomes a husk. The domain is the
     // gate's until somebody begins the token.
     const bool own = node.runtime == self->runtime();
     if (own && self->may_run(node.weight_class, node.domain.load(std::memory_order_relaxed)) &&
-        node.state.begin_execution()) {
-        self->execute(node, false);
+        node.state.begin_execution_leaving_husk()) {
+        self->execute(node, worker::origin::awaited);
         return true;
     }
     return self->wait_for(node, deadline);

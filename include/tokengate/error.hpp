@@ -51,6 +51,12 @@ class runtime_forked : public error {
     using error::error;
 };
 
+/// A token waits for itself, or for a token that cannot go on before this one returns.
+class deadlock : public error {
+  public:
+    using error::error;
+};
+
 /// A handle that holds no token was asked for one.
 class empty_token : public error {
   public:

@@ -122,7 +122,8 @@ class token_handle {
 /// A call: where it is in its life, where it runs, and its result.
 ///
 /// Handles are cheap to copy and all refer to one token; the token lives until its last handle and
-/// the runtime have let go of it. A handle may outlive its runtime.
+/// the runtime have let go of it. A handle may outlive its runtime. More than 16 million handles of
+/// one token at once end the process.
 ///
 /// Thread safety: different handles of one token may be used from any threads; one handle is like
 /// any other object.
@@ -161,7 +162,7 @@ class token : public detail::token_handle {
         } else if constexpr (std::is_reference_v<R>) {
             return static_cast<R>(*outcome::value(node));
         } else {
-            if (node.state.references() == 1) return std::move(outcome::value(node));
+            if (node.state.sole_handle()) return std::move(outcome::value(node));
             if constexpr (std::is_copy_constructible_v<value_type>) {
                 return static_cast<const value_type&>(outcome::value(node));
             } else {

@@ -44,6 +44,7 @@ class resolver {
         if (code) {
             if (*code < low || *code > high) {
                 wrong(std::string(field) + " is " + std::to_string(*code) + "; " + allowed);
+                return fallback;
             }
             note(field, std::to_string(*code), "code");
             return *code;
@@ -54,8 +55,11 @@ class resolver {
             const auto parsed = std::from_chars(text->data(), end, value);
             if (parsed.ec != std::errc() || parsed.ptr != end) {
                 wrong(quoted(environment, *text) + ", which is not a whole number; " + allowed);
-            } else if (value < low || value > high) {
+                return fallback;
+            }
+            if (value < low || value > high) {
                 wrong(quoted(environment, *text) + "; " + allowed);
+                return fallback;
             }
             note(field, *text, "environment");
             return value;
@@ -202,14 +206,19 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     const stealing steal = ask.choice("steal", "TOKENGATE_STEAL", wanted.steal, usual::stealing,
                                       {stealing::automatic, stealing::strict, stealing::soft});
     result.binding = ask.flag("binding", "TOKENGATE_BINDING", wanted.binding, usual::binding);
-    ask.throw_if_wrong();
 
     topology_request request{.scope = result.scope,
                              .domains = std::nullopt,
                              .synthetic = wanted.synthetic,
                              .xml_file = wanted.xml_file};
     if (cores > 0) request.domains = static_cast<unsigned>(cores);
-    machine = topology::discover(request);
+    try {
+        machine = topology::discover(request);
+    } catch (const topology_error&) {
+        // What is wrong besides is said first; the rest cannot be checked without a topology.
+        ask.throw_if_wrong();
+        throw;
+    }
     result.cores = static_cast<unsigned>(machine->size());
     ask.settle("cores", std::to_string(result.cores));
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/arena.hpp"
 
+#include <algorithm>
+#include <mutex>
+#include <new>
 #include <optional>
-#include <utility>
+#include <vector>
 
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_scheduler_observer.h>
@@ -20,32 +23,50 @@ class guest_pinner final : public tbb::task_scheduler_observer {
         : tbb::task_scheduler_observer(arena), home_(home) {
         observe(true);
     }
-    ~guest_pinner() override { observe(false); }
+
+    /// Guests may linger in an arena that nobody uses any more. They get their masks back here,
+    /// since nobody will tell them when they leave.
+    ~guest_pinner() override {
+        observe(false);
+        for (const guest& each : guests_) {
+            static_cast<void>(set_thread_mask(each.thread, each.mask_before));
+        }
+    }
     guest_pinner(const guest_pinner&) = delete;
     guest_pinner& operator=(const guest_pinner&) = delete;
 
     void on_scheduler_entry(bool is_guest) override {
         if (!is_guest) return;
+        try {
+            const std::scoped_lock guard(lock_);
+            guests_.push_back({.thread = this_thread_id(), .mask_before = this_thread_mask()});
+        } catch (const std::bad_alloc&) {
+            return;
+        }
         // A guest that cannot be pinned still helps; the workers' own binding is what is counted.
-        mask_before() = this_thread_mask();
         static_cast<void>(bind_this_thread(home_));
     }
 
     void on_scheduler_exit(bool is_guest) override {
         if (!is_guest) return;
-        if (const auto before = std::exchange(mask_before(), std::nullopt)) {
-            set_this_thread_mask(*before);
-        }
+        const std::scoped_lock guard(lock_);
+        const auto self = std::find_if(guests_.begin(), guests_.end(), [](const guest& each) {
+            return each.thread == this_thread_id();
+        });
+        if (self == guests_.end()) return;
+        static_cast<void>(set_this_thread_mask(self->mask_before));
+        guests_.erase(self);
     }
 
   private:
-    // The guest's own mask, which it gets back when it leaves for another arena.
-    static std::optional<cpu_mask>& mask_before() {
-        static thread_local std::optional<cpu_mask> mask;
-        return mask;
-    }
+    struct guest {
+        int thread = 0;
+        cpu_mask mask_before;
+    };
 
     const domain_info& home_;
+    std::mutex lock_;
+    std::vector<guest> guests_;  ///< under lock_: those that are pinned now
 };
 
 }  // namespace

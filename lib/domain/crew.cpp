@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/crew.hpp"
 
+#include <algorithm>
 #include <new>
+#include <semaphore>
 #include <system_error>
 
 #include <tokengate/error.hpp>
@@ -61,35 +63,54 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
 crew::~crew() = default;
 
 void crew::start() {
-    enter(phase::open);
+    {
+        const std::scoped_lock guard(bind_lock_);
+        bind_failures_.clear();
+    }
+    // Calls are admitted when all workers are there, so that a failure leaves no token behind.
+    enter(phase::draining);
     std::counting_semaphore<> ready(0);
     std::size_t started = 0;
+    std::string refusal;
     try {
         for (const auto& each : workers_) {
-            each->start(pins_, ready);
+            each->start(ready);
             ++started;
         }
     } catch (const std::system_error& refused) {
+        refusal = refused.code().message();
+    } catch (const std::bad_alloc&) {
+        refusal = "no memory left";
+    }
+    for (std::size_t i = 0; i < started; ++i) ready.acquire();
+    if (started < workers_.size()) {
         enter(phase::stopped);
-        for (std::size_t i = 0; i < started; ++i) ready.acquire();
         join();
         throw resource_error("worker thread " + std::to_string(started + 1) + " of " +
-                             std::to_string(workers_.size()) +
-                             " could not be started: " + refused.code().message() +
+                             std::to_string(workers_.size()) + " could not be started: " + refusal +
                              ". Ask for fewer cores or workers_per_core, or raise the limits on "
                              "threads (ulimit -u, pids.max) and memory (ulimit -v)");
     }
-    for (std::size_t i = 0; i < started; ++i) ready.acquire();
+    // Nobody sleeps who would have to know.
+    phase_.store(phase::open, std::memory_order_seq_cst);
 }
 
 void crew::join() noexcept {
     for (const auto& each : workers_) each->join();
 }
 
+void crew::advance(phase expected, phase next) noexcept {
+    if (phase_.compare_exchange_strong(expected, next, std::memory_order_seq_cst)) wake_everybody();
+}
+
 void crew::enter(phase next) noexcept {
-    // Release: pairs with current_phase(). The notifications below are read-modify-writes on the
-    // words that sleepers look at, so that a sleeper sees the phase or is woken.
-    phase_.store(next, std::memory_order_release);
+    phase_.store(next, std::memory_order_seq_cst);
+    wake_everybody();
+}
+
+// The notifications are read-modify-writes on the words that sleepers look at, so that a sleeper
+// sees the phase or is woken.
+void crew::wake_everybody() noexcept {
     full_fence();
     room.notify_all();
     quiet.notify_all();
@@ -102,7 +123,7 @@ void crew::post(token_node& node, lane which, unsigned home, unsigned worker_hin
     wake_for(weight_class, home, worker_hint);
 }
 
-bool crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
+void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
     const std::size_t width = settings_.workers_per_core;
     const unsigned first = first_allowed_[index_of(weight_class)];
     const std::size_t home_first = home * width;
@@ -118,9 +139,7 @@ bool crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) no
         }
         return std::nullopt;
     }();
-    if (!claimed) return false;
-    workers_[*claimed]->wake.notify_one();
-    return true;
+    if (claimed) workers_[*claimed]->wake.notify_one();
 }
 
 void crew::pass_on(unsigned domain_index) noexcept {
@@ -145,8 +164,7 @@ void crew::wake_sibling(unsigned domain_index) noexcept {
     if (const auto w = idle.claim(first, first + width)) workers_[*w]->wake.notify_one();
 }
 
-std::uint64_t crew::kill_waiting() noexcept {
-    std::uint64_t count = 0;
+void crew::kill_waiting() noexcept {
     for (const auto& each : domains_) {
         for (unsigned l = 0; l < lane_count; ++l) {
             const auto which = static_cast<lane>(l);
@@ -155,34 +173,30 @@ std::uint64_t crew::kill_waiting() noexcept {
                 const std::size_t index = index_of(node->weight_class);
                 give_back(each->box.credits(which), 1);
                 if (kill_popped(*node)) {
-                    // Relaxed: the fence before tell_quiet() orders the count.
-                    killed_outside[index].fetch_add(1, std::memory_order_relaxed);
                     give_back(in_flight, 1);
-                    ++count;
+                    // Release: pairs with the acquire of whoever adds the counters up.
+                    killed_outside[index].fetch_add(1, std::memory_order_release);
                 }
             }
         }
     }
     full_fence();
     tell_quiet();
-    return count;
 }
 
-std::uint64_t crew::kill_executing() noexcept {
-    std::uint64_t count = 0;
+void crew::kill_executing() noexcept {
     for (const auto& each : workers_) {
         each->executing.inspect([&](token_node& node) {
             const std::size_t index = index_of(node.weight_class);
             const auto end = node.state.finish(token_state::killed, false);
             if (!end.won) return;
-            killed_outside[index].fetch_add(1, std::memory_order_relaxed);
-            ++count;
+            // Release: as above.
+            killed_outside[index].fetch_add(1, std::memory_order_release);
             wake_waiters(node, end);
         });
     }
     full_fence();
     tell_quiet();
-    return count;
 }
 
 std::optional<unsigned> crew::lowest_free(unsigned first) const noexcept {
@@ -192,12 +206,18 @@ std::optional<unsigned> crew::lowest_free(unsigned first) const noexcept {
     return static_cast<unsigned>(*found / width);
 }
 
-std::vector<std::string> crew::bind_errors() const {
-    std::vector<std::string> errors;
-    for (const auto& each : workers_) {
-        if (!each->bind_error.empty()) errors.push_back(each->bind_error);
-    }
-    return errors;
+void crew::record_binding(unsigned domain_index, const bind_result& result) {
+    if (result.bound) return;
+    const std::scoped_lock guard(bind_lock_);
+    bind_failures_.push_back({.domain = domain_index, .error = result.error});
+}
+
+std::vector<crew::bind_failure> crew::bind_failures() const {
+    const std::scoped_lock guard(bind_lock_);
+    std::vector<bind_failure> sorted = bind_failures_;
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto& a, const auto& b) { return a.domain < b.domain; });
+    return sorted;
 }
 
 }  // namespace tokengate::detail

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "sleep/event_count.hpp"
 #include "sleep/fence.hpp"
 #include "sleep/idle_set.hpp"
+#include "topology/binding.hpp"
 
 namespace tokengate::detail {
 
@@ -31,6 +33,7 @@ class worker;
 enum class phase : std::uint8_t {
     open,      ///< calls are admitted
     draining,  ///< calls are admitted from inside tokens only
+    closing,   ///< the same; stop() looks a last time whether everything has finished
     killing,   ///< tokens that wait are killed instead of run
     stopped,   ///< the workers have gone or are going
     forked,    ///< this is a child process, in which the workers do not exist
@@ -63,7 +66,7 @@ class crew {
     /// @throws resource_error if one cannot be started; none runs then
     void start();
 
-    /// Waits until all workers have ended; the phase is `stopped`.
+    /// Waits until all workers have ended; the phase is `stopped`, and one thread at a time.
     void join() noexcept;
 
     /// Puts a token, which holds a credit of its lane, into a domain's mailbox, and wakes a worker
@@ -72,21 +75,18 @@ class crew {
 
     /// Wakes an idle worker that may run tokens of this class out of that domain's mailbox: of
     /// the domain itself, else the nearest.
-    /// @returns true if there was one
-    bool wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept;
+    void wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept;
 
     /// Pays what a worker of this domain owes: wakes a worker for each lane that it may take from
     /// and that holds a token (lib/sleep/README.md).
     void pass_on(unsigned domain_index) noexcept;
 
-    /// Takes every token out of every mailbox and kills it. Any thread; for the end of a runtime.
-    /// @returns how many it has killed
-    std::uint64_t kill_waiting() noexcept;
+    /// Takes every token out of every mailbox and kills it. One thread at a time.
+    void kill_waiting() noexcept;
 
     /// Kills every token that executes now: waiters are released at once, its late result is
     /// dropped by its worker.
-    /// @returns how many it has killed
-    std::uint64_t kill_executing() noexcept;
+    void kill_executing() noexcept;
 
     /// The lowest domain from `first` up that has an idle worker.
     [[nodiscard]] std::optional<unsigned> lowest_free(unsigned first) const noexcept;
@@ -108,26 +108,41 @@ class crew {
         if (quiet.has_waiters()) quiet.notify_all();
     }
 
-    /// Moves to a phase and wakes everybody who must know.
+    /// Moves to a phase, unless that is where it is not expected to come from; wakes everybody
+    /// who must know. Ends with a full fence.
+    void advance(phase expected, phase next) noexcept;
+
+    /// Moves to a phase from whatever it is now. Only under the runtime's stop lock.
     void enter(phase next) noexcept;
 
     /// In a child process: nothing works from now on. Wakes nobody, there is nobody.
     void abandon_after_fork() noexcept { phase_.store(phase::forked, std::memory_order_release); }
 
     [[nodiscard]] phase current_phase() const noexcept {
-        // Acquire: pairs with enter(); what was prepared before the phase is visible.
-        return phase_.load(std::memory_order_acquire);
+        // Seq_cst, which costs a load no more: a submitter has announced its token before it looks,
+        // and enter() is followed by a fence and a count of the announced (lib/gate/README.md).
+        return phase_.load(std::memory_order_seq_cst);
     }
 
-    [[nodiscard]] unsigned domain_count() const noexcept {
-        return static_cast<unsigned>(domains_.size());
-    }
     [[nodiscard]] domain& at(unsigned index) noexcept { return *domains_[index]; }
     [[nodiscard]] const std::vector<std::unique_ptr<worker>>& workers() const noexcept {
         return workers_;
     }
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
-    [[nodiscard]] std::vector<std::string> bind_errors() const;
+
+    /// True if workers are to be pinned.
+    [[nodiscard]] bool pins() const noexcept { return pins_; }
+
+    /// Keeps what came of a worker's attempt to pin itself.
+    void record_binding(unsigned domain_index, const bind_result& result);
+
+    /// What went wrong for workers that are not pinned, with their domains.
+    struct bind_failure {
+        unsigned domain = 0;
+        std::string error;
+    };
+    [[nodiscard]] std::vector<bind_failure> bind_failures() const;
+
     [[nodiscard]] const runtime_core* runtime() const noexcept { return runtime_; }
 
     credit_pool in_flight;  ///< room for tokens accepted and not yet finished
@@ -139,6 +154,7 @@ class crew {
 
   private:
     void wake_sibling(unsigned domain_index) noexcept;
+    void wake_everybody() noexcept;
 
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;
@@ -146,6 +162,8 @@ class crew {
     std::array<unsigned, weight_count> first_allowed_{};  ///< lowest domain that may run a class
     std::vector<std::unique_ptr<domain>> domains_;
     std::vector<std::unique_ptr<worker>> workers_;
+    mutable std::mutex bind_lock_;
+    std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
     alignas(64) std::atomic<phase> phase_{phase::stopped};
 };
 

@@ -45,8 +45,13 @@ class execution_stack {
         swap_top(inner, inner->outer);
     }
 
-    /// True if nothing executes; worker only.
-    [[nodiscard]] bool empty() const noexcept { return own_ == nullptr; }
+    /// True if this token executes; worker only.
+    [[nodiscard]] bool holds(const token_node& node) const noexcept {
+        for (const frame* each = own_; each != nullptr; each = each->outer) {
+            if (each->node == &node) return true;
+        }
+        return false;
+    }
 
     /// Calls visit(token_node&) for each executing token, innermost first. Any thread; onlookers
     /// take turns. `visit` must be short: the worker may wait for it.
@@ -64,11 +69,16 @@ class execution_stack {
                 break;
             }
         }
+        // Whatever `visit` throws, the worker goes on afterwards.
+        const struct release {
+            std::atomic<std::uintptr_t>& word;
+            std::uintptr_t value;
+            // Release: what the onlooker did comes before the worker's next push or pop.
+            ~release() { word.store(value, std::memory_order_release); }
+        } at_end{top_, top};
         for (auto* each = reinterpret_cast<frame*>(top); each != nullptr; each = each->outer) {
             visit(*each->node);
         }
-        // Release: what the onlooker did comes before the worker's next push or pop.
-        top_.store(top, std::memory_order_release);
     }
 
   private:

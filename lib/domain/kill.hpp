@@ -21,17 +21,23 @@ inline void drop_reference(token_node& node) noexcept {
     if (node.state.release()) recycle(node);
 }
 
+/// Gives up a mailbox entry whose token somebody else has begun.
+inline void drop_husk(token_node& node) noexcept {
+    if (node.state.release_husk()) recycle(node);
+}
+
 /// Kills a token that has come out of a mailbox and gives up the mailbox's reference. False if it
-/// was terminal already or executes on the stack of a waiting worker.
+/// is a husk.
 inline bool kill_popped(token_node& node) noexcept {
     // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
-    const bool ours = node.state.begin_execution();
-    if (ours) {
-        node.type->drop_arguments(node);
-        wake_waiters(node, node.state.finish(token_state::killed, false));
+    if (!node.state.begin_execution()) {
+        drop_husk(node);
+        return false;
     }
+    node.type->drop_arguments(node);
+    wake_waiters(node, node.state.finish(token_state::killed, false));
     drop_reference(node);
-    return ours;
+    return true;
 }
 
 }  // namespace tokengate::detail

@@ -134,11 +134,10 @@ class mailbox {
         // back the page that it emptied.
         static constexpr std::size_t items_per_page = 32;
         static constexpr std::size_t sub_queues = 8;
-        static constexpr std::size_t page_bytes = 320;
 
         one_lane(std::size_t capacity, std::size_t consumers)
             : credits(static_cast<std::int64_t>(capacity)),
-              reserve(capacity / items_per_page + 2 * sub_queues + consumers + 1, page_bytes),
+              reserve(capacity / items_per_page + 2 * sub_queues + consumers + 1),
               queue(reserve_allocator<token_node*>(reserve)) {}
 
         credit_pool credits;

@@ -3,9 +3,10 @@
 /// Memory for the pages of a lane, taken from the system once, at start-up.
 #pragma once
 
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -18,27 +19,31 @@ namespace tokengate::detail {
 /// tokens than its capacity, so the number of its pages has a bound, and allocation cannot fail.
 class page_reserve {
   public:
-    /// Room for `pages` pages of at most `page_bytes` each. The memory is not touched before use.
+    /// The largest page: that of oneTBB 2021.8 for pointers is 272 bytes.
+    static constexpr std::size_t page_bytes = 320;
+
+    /// Room for so many pages. The memory is not touched before use.
     /// @throws std::bad_alloc
-    page_reserve(std::size_t pages, std::size_t page_bytes)
-        : page_bytes_(page_bytes),
-          memory_(static_cast<std::byte*>(
+    explicit page_reserve(std::size_t pages)
+        : memory_(static_cast<std::byte*>(
               ::operator new (pages* page_bytes, std::align_val_t{alignment}))),
           free_(static_cast<std::uint32_t>(pages), true) {}
 
     /// A page. Lock-free.
-    [[nodiscard]] void* take(std::size_t bytes) noexcept {
-        assert(bytes <= page_bytes_);
-        static_cast<void>(bytes);
+    [[nodiscard]] void* take() noexcept {
         const auto slot = free_.pop();
-        assert(slot.has_value() && "the bound on pages is wrong");
-        return memory_.get() + *slot * page_bytes_;
+        if (!slot) {
+            // Only another oneTBB, with other page sizes, could make the bound wrong.
+            std::fputs("tokengate: a lane needs more pages than this oneTBB should\n", stderr);
+            std::abort();
+        }
+        return memory_.get() + *slot * page_bytes;
     }
 
     /// Gives a page back. Lock-free.
     void give(void* page) noexcept {
         const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(page) - memory_.get());
-        free_.push(static_cast<std::uint32_t>(offset / page_bytes_));
+        free_.push(static_cast<std::uint32_t>(offset / page_bytes));
     }
 
   private:
@@ -49,7 +54,6 @@ class page_reserve {
         }
     };
 
-    std::size_t page_bytes_;
     std::unique_ptr<std::byte, release> memory_;
     index_stack free_;
 };
@@ -64,8 +68,10 @@ class reserve_allocator {
     template <class U>
     reserve_allocator(const reserve_allocator<U>& other) noexcept : source_(other.source()) {}
 
-    [[nodiscard]] T* allocate(std::size_t count) noexcept {
-        return static_cast<T*>(source_->take(count * sizeof(T)));
+    [[nodiscard]] T* allocate(std::size_t) noexcept {
+        // Declared for whatever the queue rebinds it to; only single pages are ever allocated.
+        static_assert(sizeof(T) <= page_reserve::page_bytes);
+        return static_cast<T*>(source_->take());
     }
     void deallocate(T* page, std::size_t) noexcept { source_->give(page); }
 

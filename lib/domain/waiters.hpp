@@ -37,6 +37,9 @@ class waiting_workers {
     /// Wakes all workers that wait for this token. Its memory may be gone: it is only compared.
     static void notify(const token_node* finished) noexcept;
 
+    /// Their lock, for fork().
+    [[nodiscard]] static std::mutex& shared_lock() noexcept { return lock; }
+
   private:
     static constinit std::mutex lock;
     static constinit entry* first;

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 #include "domain/kill.hpp"
 #include "domain/waiters.hpp"
@@ -43,11 +44,10 @@ worker::worker(crew& owner, unsigned domain_index, std::size_t number)
 
 worker* worker::current() noexcept { return this_worker; }
 
-void worker::start(bool pin, std::counting_semaphore<>& ready) {
-    thread_ = std::thread([this, pin, &ready] {
+void worker::start(std::counting_semaphore<>& ready) {
+    thread_ = std::thread([this, &ready] {
         name_this_thread(domain_index_, number_ % crew_.chosen().workers_per_core);
-        bind_error.clear();
-        if (pin) bind_error = bind_this_thread(home_.info).error;
+        if (crew_.pins()) crew_.record_binding(domain_index_, bind_this_thread(home_.info));
         this_worker = this;
         home_.arena.execute([this, &ready] {
             ready.release();
@@ -124,15 +124,13 @@ void worker::run(token_node& node) noexcept {
         return;
     }
     if (!node.state.begin_execution()) {
-        // A waiting worker has run it on its own stack, or it was killed; what came out of the
-        // mailbox is the mailbox's reference.
-        drop_reference(node);
+        drop_husk(node);
         return;
     }
-    execute(node, true);
+    execute(node, origin::mailbox);
 }
 
-void worker::execute(token_node& node, bool owns_reference) noexcept {
+void worker::execute(token_node& node, origin from) noexcept {
     const frame_type& type = *node.type;
     const std::size_t index = index_of(node.weight_class);
     // Relaxed: a number for people to look at.
@@ -145,12 +143,11 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     --depth_;
     executing.pop();
 
-    // Given back before anyone can see the token done, so that who has seen it finds room.
     executed[index].add();
-    ++finished_;
-    if (finished_ >= crew_.in_flight.block()) {
-        crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
-    }
+    // Given back before anyone can see the token done, so that who has seen it finds room.
+    if (from != origin::overflow) ++finished_;
+    if (finished_ >= crew_.in_flight.block() || crew_.room.has_waiters()) settle_finished();
+    const bool owns_reference = from != origin::awaited;
     const state_word::finished end = node.state.finish(outcome, owns_reference);
     if (end.won) [[likely]] {
         // Counted after it is terminal: who finds the runtime idle finds all tokens done.
@@ -183,7 +180,8 @@ void worker::rest() noexcept {
         run(*node);
         return;
     }
-    // The announcement was the read-modify-write that these two ask for.
+    // Between what this worker has counted and given back, and the look for those who wait for it.
+    full_fence();
     crew_.tell_quiet();
     crew_.tell_room();
     if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
@@ -223,11 +221,11 @@ bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
 
 bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     const auto done = [&] { return is_terminal(awaited.state.phase()); };
-    bool in_time = true;
-    while (!done() && in_time) {
+    const auto late = [&] { return deadline && steady_now() >= *deadline; };
+    while (!done() && !late()) {
         if (may_nest() && run_one()) continue;
         settle_all();
-        const waiting_workers::entry listed(awaited, wake);
+        std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake);
         const event_count::ticket ticket = wake.look();
         if (is_terminal(state_word::phase_of(awaited.state.announce_helper()))) break;
         const bool offers_help = may_nest();
@@ -235,30 +233,42 @@ bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) no
             crew_.idle.announce(number_);
             if (token_node* node = find()) {
                 withdraw();
+                listed.reset();
                 run(*node);
                 continue;
             }
         }
+        full_fence();
         crew_.tell_room();
-        in_time = spin_until_woken(ticket) || wake.park(ticket, deadline);
+        if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
         if (offers_help) withdraw();
     }
     pay();
     return done();
 }
 
+bool worker::is_executing(const token_node& node) const noexcept { return executing.holds(node); }
+
 void worker::settle(credit_pool& lane_credits) noexcept {
     if (lane_credits_ != &lane_credits) {
-        if (taken_ != 0) crew_.give_back(*lane_credits_, taken_);
+        settle_taken();
         lane_credits_ = &lane_credits;
-        taken_ = 0;
     }
-    if (++taken_ >= lane_credits.block()) crew_.give_back(lane_credits, std::exchange(taken_, 0));
+    ++taken_;
+    if (taken_ >= lane_credits.block() || crew_.room.has_waiters()) settle_taken();
+}
+
+void worker::settle_taken() noexcept {
+    if (taken_ != 0) crew_.give_back(*lane_credits_, std::exchange(taken_, 0));
+}
+
+void worker::settle_finished() noexcept {
+    if (finished_ != 0) crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
 }
 
 void worker::settle_all() noexcept {
-    if (finished_ != 0) crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
-    if (taken_ != 0) crew_.give_back(*lane_credits_, std::exchange(taken_, 0));
+    settle_finished();
+    settle_taken();
 }
 
 }  // namespace tokengate::detail

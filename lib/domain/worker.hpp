@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <semaphore>
-#include <string>
 #include <thread>
 
 #include <tokengate/detail/node.hpp>
@@ -32,9 +31,10 @@ class alignas(64) worker {
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
-    /// Starts the thread. The owner's thread only.
-    /// @throws std::system_error if the system has no thread to give
-    void start(bool pin, std::counting_semaphore<>& ready);
+    /// Starts the thread, which releases `ready` once it is pinned and in its arena. The owner's
+    /// thread only.
+    /// @throws std::system_error or std::bad_alloc if the system has no thread to give
+    void start(std::counting_semaphore<>& ready);
 
     /// Waits for the thread's end. The owner's thread only.
     void join() noexcept;
@@ -45,13 +45,28 @@ class alignas(64) worker {
     /// Runs one token, if there is one that it may run. False if not.
     bool run_one() noexcept;
 
+    /// True if this token is on its stack; its own thread only.
+    [[nodiscard]] bool is_executing(const token_node& node) const noexcept;
+
+    /// How many tokens are on its stack; its own thread only.
+    [[nodiscard]] unsigned depth() const noexcept { return depth_; }
+
+    /// Gives all credits back that it has collected; before it sleeps.
+    void settle_all() noexcept;
+
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
-    /// is nothing to run. False if the deadline has passed.
+    /// is nothing to run. True if the token is terminal.
     bool wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
 
-    /// Runs a token that this worker has just begun (see state_word::begin_execution).
-    /// `owns_reference`: the runtime's reference is given up at the end.
-    void execute(token_node& node, bool owns_reference) noexcept;
+    /// Where a token that this worker executes came from, and so what is given back at its end.
+    enum class origin : std::uint8_t {
+        mailbox,   ///< popped: the runtime's reference and an in-flight credit
+        awaited,   ///< begun by the worker that waits for it: the credit; its husk keeps the rest
+        overflow,  ///< run at once because there was no room: the reference; it held no credit
+    };
+
+    /// Runs a token that this worker has just begun.
+    void execute(token_node& node, origin from) noexcept;
 
     /// True if a token of this class in that domain's mailbox may run on this worker.
     [[nodiscard]] bool may_run(weight weight_class, unsigned home) const noexcept;
@@ -74,9 +89,8 @@ class alignas(64) worker {
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;
-    own_counter stolen;      ///< tokens taken out of other domains' mailboxes
-    own_counter parked;      ///< times it went to sleep
-    std::string bind_error;  ///< written before start() returns
+    own_counter stolen;  ///< tokens taken out of other domains' mailboxes
+    own_counter parked;  ///< times it went to sleep
 
   private:
     void loop() noexcept;
@@ -90,7 +104,8 @@ class alignas(64) worker {
     void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
     void settle(credit_pool& lane_credits) noexcept;
-    void settle_all() noexcept;
+    void settle_taken() noexcept;
+    void settle_finished() noexcept;
 
     crew& crew_;
     const unsigned domain_index_;

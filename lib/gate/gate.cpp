@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gate/gate.hpp"
 
+#include <chrono>
 #include <new>
 #include <string>
+#include <utility>
 
 #include <tokengate/error.hpp>
 
@@ -16,6 +18,11 @@ namespace {
 // Ids and positions are taken from the shared counters in blocks of this size, so that threads
 // meet there once in so many tokens.
 constexpr std::uint64_t number_block = 64;
+
+// Credit pools wake blocked threads when a quarter is free, since waking them for every place would
+// cost far more than the place. Should the rest depend on a blocked thread, a quarter may never
+// come free; so it looks again after this time at the latest.
+constexpr std::chrono::milliseconds look_again{1};
 
 }  // namespace
 
@@ -49,7 +56,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     try {
         node = allocate_node(size_class_of(type.size));
     } catch (const std::bad_alloc&) {
-        release(mine, weight_class, room);
+        release(weight_class, room);
         throw;
     }
     if (mine.next_id == mine.end_id) {
@@ -77,37 +84,49 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     return node;
 }
 
-void gate::commit(token_node& node) noexcept {
+void gate::commit(token_node& node) {
     submitter& mine = submitters_.mine();
     const weight weight_class = node.weight_class;
+    own_counter& accepted = mine.accepted[index_of(weight_class)];
+    // Counted first, then the phase: stop() writes the phase first and then counts. So either it
+    // counts this token, and its workers stay, or this sees that the runtime has closed.
+    accepted.announce();
+    if (crew_.current_phase() != phase::open) [[unlikely]] {
+        try {
+            open_or_throw(*node.operation);
+        } catch (...) {
+            accepted.retract();
+            full_fence();
+            crew_.tell_quiet();
+            node.type->drop_arguments(node);
+            abandon(node);
+            throw;
+        }
+    }
     node.state.start(token_state::admitted, 2);
-    mine.accepted[index_of(weight_class)].add();
     if (node.position == no_position) [[unlikely]] {
         static_cast<void>(node.state.begin_execution());
-        worker::current()->execute(node, true);
+        worker::current()->execute(node, worker::origin::overflow);
         return;
     }
     const unsigned hint = crew_.chosen().workers_per_core == 1
                               ? 0
                               : placement_.of(weight_class, node.position).worker_hint;
     crew_.post(node, lane_of(weight_class), node.domain.load(std::memory_order_relaxed), hint);
-    // The push ended with a full fence, and so did the step to `stopped`: either the sweep that
-    // follows that step sees this token, or this sees the step.
-    if (crew_.current_phase() == phase::stopped) [[unlikely]]
-        crew_.kill_waiting();
 }
 
 void gate::abandon(token_node& node) noexcept {
-    release(submitters_.mine(), node.weight_class,
-            {.where = {.domain = node.domain.load(std::memory_order_relaxed)},
-             .run_here = node.position == no_position});
+    release(node.weight_class, {.where = {.domain = node.domain.load(std::memory_order_relaxed)},
+                                .run_here = node.position == no_position});
     free_node(node);
 }
 
+// The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
+// another class could use. The other way round nobody is hurt: without in-flight credits all wait.
 bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
-    if (!take_in_flight_credit(mine)) return false;
-    if (reserve_lane(mine, weight_class, room)) return true;
-    ++mine.in_flight_credits;
+    if (!reserve_lane(mine, weight_class, room)) return false;
+    if (take_in_flight_credit(mine)) return true;
+    crew_.give_back(crew_.at(room.where.domain).box.credits(lane_of(weight_class)), 1);
     return false;
 }
 
@@ -131,43 +150,56 @@ bool gate::reserve_slowly(const operation_core& operation, submitter& mine, rese
     const weight weight_class = operation.weight_class;
     worker* self = worker::current();
     if (self != nullptr && &self->owner() != &crew_) self = nullptr;
+    if (mine.in_flight_credits > 0) {
+        crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
+    }
     for (;;) {
         if (self != nullptr) {
             if (self->may_nest() && self->run_one()) {
                 if (reserve(mine, weight_class, room)) return true;
                 continue;
             }
-            // Nothing left to run first. All that is in flight may wait for this very call, so it
-            // goes on beyond the limit: a debt, which the next credits pay.
-            if (self->may_run_class(weight_class)) {
-                --mine.in_flight_credits;
-                room = {.where = {.domain = self->domain_index()}, .run_here = true};
-                return true;
-            }
-            if (reserve_lane(mine, weight_class, room)) {
-                --mine.in_flight_credits;
-                return true;
-            }
+            if (reserve_beyond(mine, weight_class, room, *self)) return true;
+            self->settle_all();
         }
         const event_count::ticket ticket = crew_.room.prepare();
-        if (crew_.current_phase() != phase::open) {
-            crew_.room.cancel();
+        try {
             open_or_throw(operation);
-            if (reserve(mine, weight_class, room)) return true;
-            continue;
+        } catch (...) {
+            crew_.room.cancel();
+            throw;
         }
         if (reserve(mine, weight_class, room)) {
             crew_.room.cancel();
             return true;
         }
-        crew_.room.wait(ticket);
+        crew_.room.wait(ticket, steady_after(look_again));
     }
 }
 
-void gate::release(submitter& mine, weight weight_class, const reservation& room) noexcept {
-    ++mine.in_flight_credits;
+// For a worker that is at the limit and has found nothing to run first: everything in flight may
+// be waiting for this very call, so that it must go on somehow.
+bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
+                          const worker& self) noexcept {
+    // Beyond the in-flight limit, into a lane that has room: a debt, which this thread's next
+    // credits pay. One for each token on its stack.
+    if (-mine.in_flight_credits < static_cast<std::int64_t>(self.depth()) &&
+        reserve_lane(mine, weight_class, room)) {
+        --mine.in_flight_credits;
+        return true;
+    }
+    // At once, as a plain call would. It takes no credit and gives none.
+    if (self.may_run_class(weight_class)) {
+        room = {.where = {.domain = self.domain_index()}, .run_here = true};
+        return true;
+    }
+    return false;
+}
+
+void gate::release(weight weight_class, const reservation& room) noexcept {
     if (room.run_here) return;
-    ++mine.lane_credits[room.where.domain][static_cast<std::size_t>(lane_of(weight_class))];
+    crew_.give_back(crew_.at(room.where.domain).box.credits(lane_of(weight_class)), 1);
+    crew_.give_back(crew_.in_flight, 1);
 }
 
 bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
@@ -204,10 +236,10 @@ void gate::open_or_throw(const operation_core& operation) const {
     const worker* self = worker::current();
     const bool inside = self != nullptr && &self->owner() == &crew_;
     // What was admitted may finish, with all that it needs.
-    if (now == phase::draining && inside) return;
+    if (inside && (now == phase::draining || now == phase::closing)) return;
     throw runtime_stopped(call +
-                          (now == phase::draining ? "while its runtime was stopping"
-                                                  : "after its runtime had stopped") +
+                          (now != phase::stopped ? "while its runtime was stopping"
+                                                 : "after its runtime had stopped") +
                           ". Nothing was accepted: call start() first, or keep the runtime running "
                           "until the last call");
 }

@@ -16,6 +16,8 @@
 
 namespace tokengate::detail {
 
+class worker;
+
 /// Runs on the caller's thread, without a lock except where it blocks.
 class gate {
   public:
@@ -27,7 +29,8 @@ class gate {
                                     admission how);
 
     /// Puts a begun token into its mailbox.
-    void commit(token_node& node) noexcept;
+    /// @throws runtime_stopped if the runtime was stopped since begin(); the token is gone then
+    void commit(token_node& node);
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
@@ -35,11 +38,6 @@ class gate {
     /// Adds the counters of all submitters up; exact for tokens that happened before.
     void count(std::array<std::uint64_t, weight_count>& accepted,
                std::array<std::uint64_t, weight_count>& refused) const;
-
-    /// The core range of a class.
-    [[nodiscard]] const core_range& range(weight weight_class) const noexcept {
-        return placement_.range(weight_class);
-    }
 
   private:
     /// Room for one token.
@@ -53,7 +51,9 @@ class gate {
                                     reservation& room) noexcept;
     [[nodiscard]] bool reserve_slowly(const operation_core& operation, submitter& mine,
                                       reservation& room, admission how);
-    static void release(submitter& mine, weight weight_class, const reservation& room) noexcept;
+    [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
+                                      const worker& self) noexcept;
+    void release(weight weight_class, const reservation& room) noexcept;
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     void open_or_throw(const operation_core& operation) const;

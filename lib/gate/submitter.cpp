@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "token/fork_lock.hpp"
+
 namespace tokengate::detail {
 
 namespace {
@@ -16,7 +18,11 @@ struct live_registries {
 
 // Never destroyed: threads may end after static destructors have begun.
 live_registries& live() {
-    static auto* const registries = new live_registries;
+    static auto* const registries = [] {
+        auto* made = new live_registries;
+        hold_over_fork(made->lock);
+        return made;
+    }();
     return *registries;
 }
 
@@ -27,6 +33,10 @@ std::uint64_t enlist(submitter_registry* self) {
     return ++registries.last_serial;
 }
 
+// True when the thread has given its records up. Destructors of its other thread-local objects may
+// call operations even then.
+constinit thread_local bool ended = false;
+
 }  // namespace
 
 /// The records that one thread holds, one for each runtime that it has submitted to.
@@ -34,6 +44,7 @@ struct thread_records {
     std::vector<std::pair<std::uint64_t, submitter*>> held;
 
     ~thread_records() {
+        ended = true;
         submitter_registry::cached = {};
         live_registries& registries = live();
         const std::scoped_lock guard(registries.lock);
@@ -48,6 +59,20 @@ struct thread_records {
 
 constinit thread_local submitter_registry::cache submitter_registry::cached;
 
+namespace {
+
+// Forgets the records of runtimes that are no more.
+void drop_dead(thread_records& mine) {
+    live_registries& registries = live();
+    const std::scoped_lock guard(registries.lock);
+    std::erase_if(mine.held, [&](const auto& own) {
+        return std::none_of(registries.all.begin(), registries.all.end(),
+                            [&](const auto& each) { return each.first == own.first; });
+    });
+}
+
+}  // namespace
+
 submitter_registry::submitter_registry(std::size_t domains)
     : serial_(enlist(this)), domains_(domains) {}
 
@@ -58,10 +83,17 @@ submitter_registry::~submitter_registry() {
 }
 
 submitter& submitter_registry::look_up() {
+    if (ended) {
+        // Nothing is left that would give this record up: it stays with the thread, for the few
+        // calls that may come, and dies with the runtime.
+        cached = {.owner = serial_, .record = &obtain()};
+        return *cached.record;
+    }
     static thread_local thread_records mine;
     auto found = std::find_if(mine.held.begin(), mine.held.end(),
                               [&](const auto& each) { return each.first == serial_; });
     if (found == mine.held.end()) {
+        drop_dead(mine);
         mine.held.reserve(mine.held.size() + 1);
         mine.held.emplace_back(serial_, &obtain());
         found = std::prev(mine.held.end());

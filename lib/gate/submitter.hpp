@@ -16,8 +16,6 @@
 
 namespace tokengate::detail {
 
-class gate;
-
 /// Blocks of ids, positions and credits, and the thread's own counters. Everything but the
 /// counters belongs to the thread that holds the record.
 struct alignas(64) submitter {

@@ -7,6 +7,7 @@
 
 #include <tokengate/detail/frame.hpp>
 
+#include "token/fork_lock.hpp"
 #include "token/index_stack.hpp"
 #include "token/poison.hpp"
 #include "token/slab.hpp"
@@ -56,6 +57,7 @@ class depot {
     }
 
     [[nodiscard]] std::size_t bytes() const noexcept { return heap_.bytes(); }
+    [[nodiscard]] std::mutex& lock() noexcept { return heap_.lock(); }
 
   private:
     slab_heap heap_;
@@ -71,8 +73,10 @@ constexpr std::size_t class_count = node_sizes.size();
 std::array<depot, class_count>& depots() {
     static auto* const all = [] {
         static_assert(class_count == 6);
-        return new std::array<depot, class_count>{depot(0), depot(1), depot(2),
-                                                  depot(3), depot(4), depot(5)};
+        auto* made = new std::array<depot, class_count>{depot(0), depot(1), depot(2),
+                                                        depot(3), depot(4), depot(5)};
+        for (depot& each : *made) hold_over_fork(each.lock());
+        return made;
     }();
     return *all;
 }

@@ -33,6 +33,9 @@ class slab_heap {
     /// Bytes obtained from the system.
     [[nodiscard]] std::size_t bytes() const noexcept;
 
+    /// Its lock, for fork().
+    [[nodiscard]] std::mutex& lock() noexcept { return lock_; }
+
   private:
     struct slab;
 

@@ -2,6 +2,7 @@
 #include "topology/binding.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -89,8 +90,15 @@ cpu_mask this_thread_mask() noexcept {
 }
 
 bool set_this_thread_mask(const cpu_mask& mask) noexcept {
-    // 0 is the calling thread, not the process. An empty mask is refused by the kernel (EINVAL).
-    return sched_setaffinity(0, mask.words_.size() * sizeof(unsigned long),
+    // 0 is the calling thread, not the process.
+    return set_thread_mask(0, mask);
+}
+
+int this_thread_id() noexcept { return gettid(); }
+
+bool set_thread_mask(int thread, const cpu_mask& mask) noexcept {
+    // An empty mask is refused by the kernel (EINVAL).
+    return sched_setaffinity(thread, mask.words_.size() * sizeof(unsigned long),
                              as_cpu_set(mask.words_.data())) == 0;
 }
 

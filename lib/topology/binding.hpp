@@ -37,7 +37,7 @@ class cpu_mask {
 
   private:
     friend cpu_mask this_thread_mask() noexcept;
-    friend bool set_this_thread_mask(const cpu_mask& mask) noexcept;
+    friend bool set_thread_mask(int thread, const cpu_mask& mask) noexcept;
 
     // Bit i of word w is CPU w * bits + i. The last word is never 0, so that == compares sets.
     std::vector<unsigned long> words_;
@@ -49,6 +49,13 @@ class cpu_mask {
 /// Lets the calling thread run on these CPUs only. One system call, no allocation.
 /// @returns false, with errno set, if the system refuses; the thread's mask is then unchanged
 bool set_this_thread_mask(const cpu_mask& mask) noexcept;
+
+/// The system's number of the calling thread.
+[[nodiscard]] int this_thread_id() noexcept;
+
+/// Lets another thread of this process run on these CPUs only. As set_this_thread_mask(); fails
+/// with ESRCH if the thread has ended.
+bool set_thread_mask(int thread, const cpu_mask& mask) noexcept;
 
 /// What came of an attempt to bind.
 struct bind_result {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Results of every kind reach the caller.
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,9 +29,9 @@ struct alignas(256) four_lines {
 /// Counts what happens to its objects.
 struct tracked {
     struct counts {
-        int copies = 0;
-        int moves = 0;
-        int alive = 0;
+        std::atomic<int> copies{0};
+        std::atomic<int> moves{0};
+        std::atomic<int> alive{0};
     };
     explicit tracked(counts& where) : seen(&where) { ++seen->alive; }
     tracked(const tracked& other) : seen(other.seen) {

@@ -240,10 +240,10 @@ TEST_CASE("the_hint_check_catches_a_consumer_that_does_not_look_again") {
 }
 
 TEST_CASE("a_page_reserve_hands_out_distinct_aligned_pages") {
-    page_reserve reserve(10, 320);
+    page_reserve reserve(10);
     std::set<void*> pages;
     for (int i = 0; i < 10; ++i) {
-        void* page = reserve.take(300);
+        void* page = reserve.take();
         CHECK(reinterpret_cast<std::uintptr_t>(page) % 64 == 0);
         CHECK(pages.insert(page).second);
     }
@@ -251,7 +251,7 @@ TEST_CASE("a_page_reserve_hands_out_distinct_aligned_pages") {
         CHECK(static_cast<std::byte*>(*it) - static_cast<std::byte*>(*std::prev(it)) >= 320);
     }
     for (void* each : pages) reserve.give(each);
-    for (int i = 0; i < 10; ++i) CHECK(pages.count(reserve.take(320)) == 1);
+    for (int i = 0; i < 10; ++i) CHECK(pages.count(reserve.take()) == 1);
 }
 
 }  // namespace tokengate::test

@@ -22,6 +22,32 @@ constexpr std::array all_states{
 
 }  // namespace
 
+TEST_CASE("a_husk_is_not_a_handle") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    REQUIRE(word.begin_execution_leaving_husk());
+    CHECK_FALSE(word.begin_execution());  // what comes out of the mailbox now is the husk
+    REQUIRE(word.finish(token_state::completed, false).won);
+    CHECK(word.references() == 2);
+    CHECK(word.sole_handle());
+    word.retain();
+    CHECK_FALSE(word.sole_handle());
+    CHECK_FALSE(word.release());
+    CHECK_FALSE(word.release_husk());
+    CHECK(word.sole_handle());
+    CHECK(word.release());
+}
+
+TEST_CASE("a_husk_may_go_before_the_token_is_terminal") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    REQUIRE(word.begin_execution_leaving_husk());
+    CHECK_FALSE(word.release_husk());
+    REQUIRE(word.finish(token_state::completed, false).won);
+    CHECK(word.sole_handle());
+    CHECK(word.release());
+}
+
 TEST_CASE("only_the_last_four_states_are_terminal") {
     std::size_t terminal = 0;
     for (const token_state each : all_states) terminal += is_terminal(each) ? 1 : 0;

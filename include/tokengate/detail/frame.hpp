@@ -55,6 +55,9 @@ struct callable_core final : operation_core {
 /// What stands for a result in memory: nothing for void, a pointer for a reference.
 template <class R>
 struct result_storage {
+    static_assert(!std::is_rvalue_reference_v<R>,
+                  "tokengate: an operation cannot return an rvalue reference, because the token "
+                  "outlives what it would refer to. Return the object by value.");
     using type = std::remove_cv_t<R>;
 };
 template <class R>
@@ -171,26 +174,44 @@ struct frame_functions {
 
     static token_state run(token_node& node) noexcept {
         auto& callable = static_cast<callable_core<F>&>(*node.operation).callable;
-        bool has_value = false;
+        std::exception_ptr error;
         try {
-            const arguments_guard guard{node};
             outcome::value_place::build(at_offset(node, outcome::offset),
                                         [&] { return invoke(callable, node); });
-            has_value = true;
         } catch (...) {
-            if (has_value) outcome::value_place::drop(at_offset(node, outcome::offset));
-            ::new (at_offset(node, outcome::offset)) std::exception_ptr(std::current_exception());
-            return token_state::failed;
+            error = std::current_exception();
         }
-        return token_state::completed;
+        // Arguments are gone before anyone can see the outcome. A destructor that throws fails the
+        // token, unless it has failed already.
+        try {
+            arguments::drop(node);
+        } catch (...) {
+            if (error == nullptr) {
+                error = std::current_exception();
+                drop_outcome(node, token_state::completed);
+            }
+        }
+        if (error == nullptr) return token_state::completed;
+        ::new (at_offset(node, outcome::offset)) std::exception_ptr(std::move(error));
+        return token_state::failed;
     }
 
-    static void drop_arguments(token_node& node) noexcept { arguments::drop(node); }
+    static void drop_arguments(token_node& node) noexcept {
+        try {
+            arguments::drop(node);
+        } catch (...) {
+            // The token was killed; nobody is left whom this could concern.
+        }
+    }
 
     static void drop_outcome(token_node& node, token_state state) noexcept {
         void* where = at_offset(node, outcome::offset);
-        if (state == token_state::completed) outcome::value_place::drop(where);
-        if (state == token_state::failed) outcome::error_place::drop(where);
+        try {
+            if (state == token_state::completed) outcome::value_place::drop(where);
+            if (state == token_state::failed) outcome::error_place::drop(where);
+        } catch (...) {
+            // Nobody holds the token any more; there is nobody to tell.
+        }
     }
 
     static constexpr frame_type type{.run = run,
@@ -199,12 +220,6 @@ struct frame_functions {
                                      .size = arguments::end};
 
   private:
-    struct arguments_guard {
-        token_node& node;
-        // Arguments are gone before anyone can see the outcome. Their destructors may throw.
-        ~arguments_guard() noexcept(false) { arguments::drop(node); }
-    };
-
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
         const auto with_arguments = [&]() -> R {
             if constexpr (arguments::none) {

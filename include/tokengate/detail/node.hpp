@@ -79,7 +79,9 @@ enum class admission : std::uint8_t {
 
 /// Second half: the frame is built; puts the token into its mailbox and wakes a worker if one is
 /// needed. The node carries two references: the runtime's and the caller's.
-void commit_call(token_node& node) noexcept;
+/// @throws runtime_stopped if the runtime has been stopped since begin_call(); frame, room and node
+///         are gone then
+void commit_call(token_node& node);
 
 /// Instead of the second half, when building the frame has thrown: returns room and node.
 void abandon_call(token_node& node) noexcept;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cassert>
 #include <cstdint>
+#include <exception>
 #include <string_view>
 
 namespace tokengate {
@@ -42,6 +43,7 @@ namespace detail {
 ///     bits 0-2   phase        token_state
 ///     bit  3     sleeper      a thread sleeps on this word, or is about to
 ///     bit  4     helper       a worker waits for this token while it runs others
+///     bit  5     husk         one of the references is a mailbox entry that will not run it
 ///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
@@ -68,17 +70,12 @@ class state_word {
         return phase_of(word_.load(std::memory_order_acquire));
     }
 
-    /// admitted -> executing. False if the token has become terminal instead.
-    [[nodiscard]] bool begin_execution() noexcept {
-        std::uint32_t word = word_.load(std::memory_order_relaxed);
-        do {
-            if (phase_of(word) != token_state::admitted) return false;
-            // Acquire: pairs with the release of whoever changed the word last (a dropped handle).
-        } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::executing),
-                                              std::memory_order_acquire,
-                                              std::memory_order_relaxed));
-        return true;
-    }
+    /// admitted -> executing, by whoever took the token out of its mailbox. False if somebody else
+    /// was faster: then what came out is a husk, to be given up with release_husk().
+    [[nodiscard]] bool begin_execution() noexcept { return begin(0); }
+
+    /// admitted -> executing, by a worker that leaves the mailbox's entry behind as a husk.
+    [[nodiscard]] bool begin_execution_leaving_husk() noexcept { return begin(husk_bit); }
 
     /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
     /// reference in the same step.
@@ -103,7 +100,9 @@ class state_word {
     /// Adds a handle. The caller holds one already.
     void retain() noexcept {
         // Relaxed: the caller's own handle keeps the token alive, nothing is published.
-        word_.fetch_add(one_reference, std::memory_order_relaxed);
+        const std::uint32_t before = word_.fetch_add(one_reference, std::memory_order_relaxed);
+        // One more handle than the word can count would free the token under the others.
+        if (references_of(before) >= most_references) std::terminate();
     }
 
     /// Gives up a reference. True if it was the last: the caller recycles the token.
@@ -114,10 +113,27 @@ class state_word {
         return references_of(before) == 1;
     }
 
-    /// Number of references at this moment; exact only if the caller's is the only one.
+    /// Gives up the mailbox's reference to a token that somebody else has begun. True if it was
+    /// the last.
+    [[nodiscard]] bool release_husk() noexcept {
+        // Release and acquire: as in release().
+        const std::uint32_t before =
+            word_.fetch_sub(one_reference | husk_bit, std::memory_order_acq_rel);
+        assert((before & husk_bit) != 0 && references_of(before) > 0);
+        return references_of(before) == 1;
+    }
+
+    /// Number of references at this moment, the mailbox's included.
     [[nodiscard]] std::uint32_t references() const noexcept {
+        // Relaxed: a number to look at.
+        return references_of(word_.load(std::memory_order_relaxed));
+    }
+
+    /// True if a terminal token has one handle. Exact for the holder of that handle.
+    [[nodiscard]] bool sole_handle() const noexcept {
         // Acquire: a sole holder takes the result over from those who let go.
-        return references_of(word_.load(std::memory_order_acquire));
+        const std::uint32_t word = word_.load(std::memory_order_acquire);
+        return references_of(word) == ((word & husk_bit) != 0 ? 2U : 1U);
     }
 
     /// Announces a thread that will sleep on the word. Returns the word to sleep on, or a terminal
@@ -139,7 +155,9 @@ class state_word {
     static constexpr std::uint32_t phase_mask = 7;
     static constexpr std::uint32_t sleeper_bit = 8;
     static constexpr std::uint32_t helper_bit = 16;
+    static constexpr std::uint32_t husk_bit = 32;
     static constexpr std::uint32_t one_reference = 256;
+    static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
 
     static std::uint32_t pack(token_state phase, std::uint32_t references) noexcept {
         return static_cast<std::uint32_t>(phase) | (references * one_reference);
@@ -148,6 +166,17 @@ class state_word {
         return (word & ~phase_mask) | static_cast<std::uint32_t>(phase);
     }
     static std::uint32_t references_of(std::uint32_t word) noexcept { return word / one_reference; }
+
+    bool begin(std::uint32_t extra_bit) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::admitted) return false;
+            // Acquire: pairs with the release of whoever changed the word last (a dropped handle).
+        } while (
+            !word_.compare_exchange_weak(word, with_phase(word, token_state::executing) | extra_bit,
+                                         std::memory_order_acquire, std::memory_order_relaxed));
+        return true;
+    }
 
     std::uint32_t announce(std::uint32_t bit) noexcept {
         std::uint32_t word = word_.load(std::memory_order_acquire);
