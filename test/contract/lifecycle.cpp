@@ -183,4 +183,31 @@ TEST_CASE("destroying_a_runtime_inside_its_own_token_ends_the_process_with_a_rea
     CHECK(end == "killed by signal Aborted");
 }
 
+namespace {
+
+struct caller_at_end {
+    const operation<void()>* call = nullptr;
+    ~caller_at_end() {
+        for (int i = 0; call != nullptr && i < 100; ++i) (*call)();
+    }
+};
+thread_local caller_at_end at_end;
+
+}  // namespace
+
+TEST_CASE("destructors_of_a_threads_own_objects_may_still_call_operations") {
+    runtime rt({.cores = 2});
+    std::atomic<int> ran{0};
+    const auto op = rt.operation("late", [&] { ++ran; });
+    for (int round = 0; round < 3; ++round) {
+        // Made before the thread's first call, and so destroyed after what the library keeps.
+        std::thread([&] {
+            at_end.call = &op;
+            op();
+        }).join();
+    }
+    settle(rt);
+    CHECK(ran.load() == 303);
+}
+
 }  // namespace tokengate::test

@@ -203,4 +203,25 @@ TEST_CASE("a_failed_binding_is_counted_and_named_and_the_worker_works_all_the_sa
     CHECK(contains(seen.bind_errors.back(), "cannot bind"));
 }
 
+TEST_CASE("guests_of_a_domain_get_their_masks_back_when_the_runtime_is_gone") {
+    const cpu_mask everything = this_thread_mask();
+    for (int round = 0; round < 3; ++round) {
+        runtime rt({.cores = 2, .arena_slots = 2, .binding = true});
+        const auto nested = rt.operation("nested", [] {
+            tbb::parallel_for(
+                0, 200, [](int) { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+        });
+        const auto t = nested();
+        REQUIRE(ends(t));
+    }
+    std::mutex lock;
+    std::vector<cpu_mask> masks;
+    tbb::parallel_for(0, 400, [&](int) {
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+        const std::scoped_lock guard(lock);
+        masks.push_back(this_thread_mask());
+    });
+    for (const cpu_mask& each : masks) CHECK(each == everything);
+}
+
 }  // namespace tokengate::test
