@@ -29,10 +29,6 @@ constexpr std::chrono::milliseconds kill_round{1};
 // How long a stop whose deadline has passed waits for another stop that is about to finish.
 constexpr std::chrono::milliseconds lock_grace{100};
 
-std::chrono::steady_clock::time_point time_point_of(steady_ns moment) {
-    return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(moment));
-}
-
 /// One label for each name that was ever used, for the life of the process: tokens may outlive
 /// their runtime, and programs have few names.
 const operation_label* label_for(std::string_view name) {
@@ -168,14 +164,11 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
     if (called_from_own_worker()) return {};
     // Without the lock, so that a stop with a deadline can overtake one that waits for ever.
     bool in_time = wait_idle(deadline);
-    std::unique_lock guard(stop_lock_, std::defer_lock);
-    if (!deadline) {
-        guard.lock();
-    } else if (!guard.try_lock_until(
-                   time_point_of(std::max(*deadline, steady_after(lock_grace))))) {
-        // Another stop() waits for a callable that does not return.
-        return {.drained = false, .killed = 0, .stragglers = stragglers()};
-    }
+    const turn_guard guard(
+        stop_lock_,
+        deadline ? std::optional(std::max(*deadline, steady_after(lock_grace))) : std::nullopt);
+    // Another stop() waits for a callable that does not return.
+    if (!guard) return {.drained = false, .killed = 0, .stragglers = stragglers()};
     if (joined_) return last_stop_;
     if (crew_.current_phase() < phase::killing) {
         last_stop_ = {.drained = true, .killed = 0, .stragglers = {}};
@@ -230,7 +223,7 @@ void runtime_core::start() {
                              : "start() was called inside a token of the same runtime: call it "
                                "from a thread that is not a worker");
     }
-    const std::scoped_lock guard(stop_lock_);
+    const turn_guard guard(stop_lock_);
     if (crew_.current_phase() == phase::open) return;
     if (!joined_) {
         const auto running = stragglers();

@@ -14,6 +14,7 @@
 
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "sleep/turn.hpp"
 
 namespace tokengate::detail {
 
@@ -60,9 +61,9 @@ class runtime_core {
     gate gate_;
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
-    std::timed_mutex stop_lock_;  ///< one stop() or start() at a time
-    bool joined_ = false;         ///< under stop_lock_: the workers have ended
-    stop_report last_stop_;       ///< under stop_lock_
+    turn stop_lock_;         ///< one stop() or start() at a time
+    bool joined_ = false;    ///< under stop_lock_: the workers have ended
+    stop_report last_stop_;  ///< under stop_lock_
 };
 
 }  // namespace tokengate::detail
