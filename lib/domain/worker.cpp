@@ -215,6 +215,8 @@ bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
             if (wake.happened_since(taken)) return true;
             cpu_pause();
         }
+        // A thread that has work may want this core, the submitter above all.
+        std::this_thread::yield();
     } while (steady_now() < until);
     return wake.happened_since(taken);
 }
