@@ -46,7 +46,7 @@ struct first_cores {
 /// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
 /// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
-/// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 waits inside each other |
+/// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 tokens run on top of each other while waiting |
 /// | scope | TOKENGATE_SCOPE | core, l2, l3, numa |
 /// | steal | TOKENGATE_STEAL | automatic, strict, soft |
 /// | binding | TOKENGATE_BINDING | true, false (also 1, 0, on, off, yes, no) |

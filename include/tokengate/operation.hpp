@@ -53,6 +53,7 @@ template <class Signature>
 class operation;
 
 /// A declared operation of one signature: a cheap handle, copyable, valid as long as its runtime.
+/// A callable that refers to a handle needs it until the runtime has drained.
 ///
 /// Thread safety: may be called from any thread, also from inside a token.
 template <class R, class... P>
