@@ -10,7 +10,8 @@ namespace tg = tokengate;
 int main() {
     tg::runtime rt;
 
-    auto greet = rt.operation("greet", [](std::string name) { return "Hello, " + name + "!"; });
+    auto greet =
+        rt.operation("greet", [](const std::string& name) { return "Hello, " + name + "!"; });
 
     tg::token<std::string> t = greet("world");  // at once; the gate has placed it
     std::cout << t.get() << "\n";               // blocks; on a worker it runs others instead
