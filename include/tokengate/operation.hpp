@@ -17,7 +17,10 @@
 namespace tokengate {
 
 /// How the tokens of an operation are treated. Use designated initialisers, so that traits added
-/// later do not break your code: `{.weight = tokengate::weight::light}`.
+/// later do not break your code. From apps/examples/weights.cpp:
+/// @code
+/// auto log = rt.operation("log", {.weight = tg::weight::light}, spin);
+/// @endcode
 struct operation_traits {
     tokengate::weight weight = tokengate::weight::medium;  ///< which cores may run the tokens
 };
@@ -75,7 +78,11 @@ class operation<R(P...)> : public detail::operation_handle {
     }
 
     /// The same, but never blocks: returns nothing if the runtime is at its limits. The arguments
-    /// are untouched then.
+    /// are untouched then. From apps/examples/errors.cpp:
+    /// @code
+    /// if (auto t = divide.try_call(84, 2)) {  // nothing, instead of blocking, at the limit
+    ///     std::cout << "84 / 2 = " << t->get() << "\n";
+    /// @endcode
     template <class... A>
         requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
     [[nodiscard]] std::optional<token<R>> try_call(A&&... args) const {

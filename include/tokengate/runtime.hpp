@@ -40,6 +40,17 @@ struct stop_report {
 ///
 /// Thread safety: all members may be called from any thread, also from inside a token, except the
 /// constructor and destructor.
+///
+/// From apps/examples/hello.cpp:
+/// @code
+/// tg::runtime rt;
+///
+/// auto greet =
+///     rt.operation("greet", [](const std::string& name) { return "Hello, " + name + "!"; });
+///
+/// tg::token<std::string> t = greet("world");  // at once; the gate has placed it
+/// std::cout << t.get() << "\n";               // blocks; on a worker it runs others instead
+/// @endcode
 class runtime {
   public:
     /// Reads topology and settings, starts and pins the workers. Blocks until all of them run.
