@@ -81,7 +81,7 @@ runtime_core::~runtime_core() {
     delist_runtime(*this);
 }
 
-operation_core& runtime_core::adopt(std::string_view name,
+operation_core& runtime_core::adopt(std::string_view name, const operation_traits& traits,
                                     std::unique_ptr<operation_core> operation) {
     if (name.empty()) {
         throw operation_error(
@@ -90,6 +90,7 @@ operation_core& runtime_core::adopt(std::string_view name,
     }
     operation->label = label_for(name);
     operation->runtime = this;
+    operation->weight_class = traits.weight;
     const std::scoped_lock guard(operations_lock_);
     const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
     if (!added) {
@@ -305,9 +306,9 @@ runtime::~runtime() {
     }
 }
 
-detail::operation_core& runtime::adopt(std::string_view name,
+detail::operation_core& runtime::adopt(std::string_view name, const operation_traits& traits,
                                        std::unique_ptr<detail::operation_core> core) {
-    return core_->adopt(name, std::move(core));
+    return core_->adopt(name, traits, std::move(core));
 }
 
 void runtime::wait_idle() { static_cast<void>(core_->wait_idle(std::nullopt)); }

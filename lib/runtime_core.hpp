@@ -27,7 +27,7 @@ class runtime_core {
     runtime_core(const runtime_core&) = delete;
     runtime_core& operator=(const runtime_core&) = delete;
 
-    [[nodiscard]] operation_core& adopt(std::string_view name,
+    [[nodiscard]] operation_core& adopt(std::string_view name, const operation_traits& traits,
                                         std::unique_ptr<operation_core> operation);
 
     /// Waits until nothing is in flight. False if the deadline passed first.

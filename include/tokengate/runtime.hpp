@@ -79,9 +79,9 @@ class runtime {
             return declare(name, traits, std::forward<F>(callable),
                            std::type_identity<detail::signature_of<stored>>{});
         } else {
-            return generic_operation<stored>(
-                adopt(name, std::make_unique<detail::callable_core<stored>>(
-                                nullptr, traits.weight, std::forward<F>(callable))));
+            return generic_operation<stored>(adopt(name, traits,
+                                                   std::make_unique<detail::callable_core<stored>>(
+                                                       nullptr, std::forward<F>(callable))));
         }
     }
 
@@ -138,12 +138,13 @@ class runtime {
                       "reference, or pass std::ref for an object that outlives the token.");
         using stored = std::decay_t<F>;
         return tokengate::operation<R(P...)>(
-            adopt(name, std::make_unique<detail::callable_core<stored>>(
-                            &detail::frame_functions<stored, R, P...>::type, traits.weight,
-                            std::forward<F>(callable))));
+            adopt(name, traits,
+                  std::make_unique<detail::callable_core<stored>>(
+                      &detail::frame_functions<stored, R, P...>::type, std::forward<F>(callable))));
     }
 
-    detail::operation_core& adopt(std::string_view name,
+    // The library reads the traits, so that a new one changes nothing in the code of users.
+    detail::operation_core& adopt(std::string_view name, const operation_traits& traits,
                                   std::unique_ptr<detail::operation_core> core);
 
     std::unique_ptr<detail::runtime_core> core_;

@@ -89,7 +89,7 @@ TEST_CASE("a_frame_runs_its_callable_and_keeps_the_outcome") {
         return text + std::to_string(more.value);
     };
     using frame = frame_functions<decltype(sum), std::string, std::string, four_lines>;
-    callable_core<decltype(sum)> core(&frame::type, weight::light, sum);
+    callable_core<decltype(sum)> core(&frame::type, sum);
     token_node* node = detail::allocate_node(detail::size_class_of(frame::type.size));
     node->operation = &core;
 

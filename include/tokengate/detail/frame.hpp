@@ -30,8 +30,7 @@ inline constexpr std::size_t cache_line = 64;
 
 /// A declared operation: what all its tokens share.
 struct operation_core {
-    operation_core(const frame_type* frames, weight its_weight) noexcept
-        : type(frames), weight_class(its_weight) {}
+    explicit operation_core(const frame_type* frames) noexcept : type(frames) {}
     virtual ~operation_core() = default;
     operation_core(const operation_core&) = delete;
     operation_core& operator=(const operation_core&) = delete;
@@ -39,15 +38,15 @@ struct operation_core {
     const frame_type* type;                  ///< null if each call has a frame type of its own
     const operation_label* label = nullptr;  ///< set at registration
     runtime_core* runtime = nullptr;         ///< set at registration
-    weight weight_class;
+    weight weight_class = weight::medium;    ///< set at registration
 };
 
 /// Owns the callable of an operation.
 template <class F>
 struct callable_core final : operation_core {
     template <class G>
-    callable_core(const frame_type* frames, weight its_weight, G&& source)
-        : operation_core(frames, its_weight), callable(std::forward<G>(source)) {}
+    callable_core(const frame_type* frames, G&& source)
+        : operation_core(frames), callable(std::forward<G>(source)) {}
 
     F callable;
 };
