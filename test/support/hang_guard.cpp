@@ -23,9 +23,10 @@ std::chrono::seconds limit() {
 class watch {
   public:
     explicit watch(const char* name)
-        : thread_([this, name] {
+        // The limit is read here: the test may change the environment while the thread runs.
+        : thread_([this, name, longest = limit()] {
               std::unique_lock guard(lock_);
-              if (changed_.wait_for(guard, limit(), [this] { return over_; })) return;
+              if (changed_.wait_for(guard, longest, [this] { return over_; })) return;
               std::fprintf(stderr, "test case %s hangs\n", name);
               std::_Exit(3);
           }) {}
