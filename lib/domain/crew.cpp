@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <new>
-#include <semaphore>
 #include <system_error>
 
 #include <tokengate/error.hpp>
@@ -69,12 +68,12 @@ void crew::start() {
     }
     // Calls are admitted when all workers are there, so that a failure leaves no token behind.
     enter(phase::draining);
-    std::counting_semaphore<> ready(0);
+    muster present;
     std::size_t started = 0;
     std::string refusal;
     try {
         for (const auto& each : workers_) {
-            each->start(ready);
+            each->start(present);
             ++started;
         }
     } catch (const std::system_error& refused) {
@@ -82,11 +81,13 @@ void crew::start() {
     } catch (const std::bad_alloc&) {
         refusal = "no memory left";
     }
-    for (std::size_t i = 0; i < started; ++i) ready.acquire();
-    if (started < workers_.size()) {
+    for (std::size_t i = 0; i < started; ++i) present.arrived.acquire();
+    if (present.failed) refusal = "no memory left for it to begin";
+    if (!refusal.empty()) {
         enter(phase::stopped);
         join();
-        throw resource_error("worker thread " + std::to_string(started + 1) + " of " +
+        throw resource_error("worker thread " +
+                             std::to_string(std::min(started + 1, workers_.size())) + " of " +
                              std::to_string(workers_.size()) + " could not be started: " + refusal +
                              ". Ask for fewer cores or workers_per_core, or raise the limits on "
                              "threads (ulimit -u, pids.max) and memory (ulimit -v)");

@@ -44,16 +44,22 @@ worker::worker(crew& owner, unsigned domain_index, std::size_t number)
 
 worker* worker::current() noexcept { return this_worker; }
 
-void worker::start(std::counting_semaphore<>& ready) {
-    thread_ = std::thread([this, &ready] {
+void worker::start(muster& present) {
+    thread_ = std::thread([this, &present] {
         name_this_thread(domain_index_, number_ % crew_.chosen().workers_per_core);
-        if (crew_.pins()) crew_.record_binding(domain_index_, bind_this_thread(home_.info));
-        this_worker = this;
-        home_.arena.execute([this, &ready] {
-            ready.release();
-            loop();
-        });
-        this_worker = nullptr;
+        try {
+            if (crew_.pins()) crew_.record_binding(domain_index_, bind_this_thread(home_.info));
+            home_.arena.execute([this, &present] {
+                this_worker = this;
+                present.arrived.release();
+                loop();
+                this_worker = nullptr;
+            });
+        } catch (const std::exception&) {
+            // Only on the way into the arena; the loop throws nothing.
+            present.failed = true;
+            present.arrived.release();
+        }
     });
 }
 

@@ -3,6 +3,7 @@
 /// One worker: a pinned thread that runs tokens.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,12 @@
 
 namespace tokengate::detail {
 
+/// How the workers of a crew report that they have started.
+struct muster {
+    std::counting_semaphore<> arrived{0};  ///< once for each thread, whether it will work or not
+    std::atomic<bool> failed{false};       ///< one of them has run out of memory on its way
+};
+
 /// A worker of one domain. The loop: own mailbox, then the mailboxes of other domains by distance,
 /// then a short pause, then announce itself idle, spin, and park.
 ///
@@ -31,10 +38,10 @@ class alignas(64) worker {
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
-    /// Starts the thread, which releases `ready` once it is pinned and in its arena. The owner's
-    /// thread only.
+    /// Starts the thread, which reports to `present` once it is pinned and in its arena, or has
+    /// failed to get there. The owner's thread only.
     /// @throws std::system_error or std::bad_alloc if the system has no thread to give
-    void start(std::counting_semaphore<>& ready);
+    void start(muster& present);
 
     /// Waits for the thread's end. The owner's thread only.
     void join() noexcept;
