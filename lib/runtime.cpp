@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <set>
 #include <utility>
 
 #include <tokengate/error.hpp>
@@ -14,7 +13,7 @@
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "runtime_core.hpp"
-#include "token/fork_lock.hpp"
+#include "token/labels.hpp"
 
 namespace tokengate {
 
@@ -28,32 +27,6 @@ constexpr std::chrono::milliseconds kill_round{1};
 
 // How long a stop whose deadline has passed waits for another stop that is about to finish.
 constexpr std::chrono::milliseconds lock_grace{100};
-
-/// One label for each name that was ever used, for the life of the process: tokens may outlive
-/// their runtime, and programs have few names.
-const operation_label* label_for(std::string_view name) {
-    struct by_name {
-        using is_transparent = void;
-        bool operator()(const operation_label& a, const operation_label& b) const {
-            return a.name < b.name;
-        }
-        bool operator()(const operation_label& a, std::string_view b) const { return a.name < b; }
-        bool operator()(std::string_view a, const operation_label& b) const { return a < b.name; }
-    };
-    struct all_labels {
-        std::mutex lock;
-        std::set<operation_label, by_name> known;
-    };
-    static auto* const labels = [] {
-        auto* made = new all_labels;
-        hold_over_fork(made->lock);
-        return made;
-    }();
-    const std::scoped_lock guard(labels->lock);
-    auto found = labels->known.find(name);
-    if (found == labels->known.end()) found = labels->known.insert({std::string(name)}).first;
-    return &*found;
-}
 
 bool display_wanted() {
     const char* value = std::getenv("TOKENGATE_DISPLAY_ENV");
@@ -88,7 +61,8 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
             "an operation needs a name, because reports and errors speak of it by that: pass one "
             "that is not empty");
     }
-    operation->label = label_for(name);
+    operation->label =
+        operation->type != nullptr ? &label_for(name, operation->type) : &first_label_for(name);
     operation->runtime = this;
     operation->weight_class = traits.weight;
     const std::scoped_lock guard(operations_lock_);

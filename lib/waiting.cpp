@@ -77,7 +77,7 @@ bool wait_terminal_until(token_node& node, std::int64_t deadline) {
 }
 
 void recycle(token_node& node) noexcept {
-    node.type->drop_outcome(node, node.state.phase());
+    node.type().drop_outcome(node, node.state.phase());
     free_node(node);
 }
 

@@ -34,7 +34,7 @@ inline bool kill_popped(token_node& node) noexcept {
         drop_husk(node);
         return false;
     }
-    node.type->drop_arguments(node);
+    node.type().drop_arguments(node);
     wake_waiters(node, node.state.finish(token_state::killed, false));
     drop_reference(node);
     return true;

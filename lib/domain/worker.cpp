@@ -137,7 +137,7 @@ void worker::run(token_node& node) noexcept {
 }
 
 void worker::execute(token_node& node, origin from) noexcept {
-    const frame_type& type = *node.type;
+    const frame_type& type = node.type();
     const std::size_t index = index_of(node.weight_class);
     // Relaxed: a number for people to look at.
     node.domain.store(static_cast<std::uint16_t>(domain_index_), std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/worker.hpp"
+#include "token/labels.hpp"
 #include "token/pool.hpp"
 
 namespace tokengate::detail {
@@ -44,6 +45,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
             wanted.domain = *free;
         }
     }
+    const operation_label* label = find_label(*operation.label, type);
     reservation room{.where = wanted};
     if (!reserve(mine, weight_class, room)) [[unlikely]] {
         if (!reserve_slowly(operation, mine, room, how)) {
@@ -65,9 +67,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         mine.end_id = mine.next_id + number_block;
     }
     node->id = mine.next_id++;
-    node->type = &type;
     node->operation = &operation;
-    node->label = operation.label;
+    node->label = label;
     node->runtime = operation.runtime;
     node->weight_class = weight_class;
     // Relaxed: published with the node.
@@ -98,7 +99,7 @@ void gate::commit(token_node& node) {
             accepted.retract();
             full_fence();
             crew_.tell_quiet();
-            node.type->drop_arguments(node);
+            node.type().drop_arguments(node);
             abandon(node);
             throw;
         }

@@ -25,7 +25,7 @@ namespace tokengate::detail {
 inline void poison([[maybe_unused]] token_node& node, [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(TOKENGATE_ADDRESS_SANITIZER)
     ASAN_POISON_MEMORY_REGION(&node, offsetof(token_node, next));
-    ASAN_POISON_MEMORY_REGION(&node.type, bytes - offsetof(token_node, type));
+    ASAN_POISON_MEMORY_REGION(&node.operation, bytes - offsetof(token_node, operation));
 #endif
 }
 

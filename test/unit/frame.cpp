@@ -39,13 +39,17 @@ constexpr std::size_t size = frame_functions<R (*)(P...), R, P...>::type.size;
 
 }  // namespace
 
-TEST_CASE("tokens_without_arguments_and_with_small_results_fit_a_cache_line") {
-    CHECK(size<void> == 64);
-    CHECK(size<int> == 64);
-    CHECK(size<double> == 64);
-    CHECK(size<int&> == 64);
-    CHECK(size<std::unique_ptr<int>> == 64);
-    CHECK(size<void, int> <= 128);
+TEST_CASE("tokens_with_one_small_argument_and_a_small_result_fit_a_cache_line") {
+    CHECK(size<void> <= 64);
+    CHECK(size<int> <= 64);
+    CHECK(size<double> <= 64);
+    CHECK(size<int&> <= 64);
+    CHECK(size<std::unique_ptr<int>> <= 64);
+    CHECK(size<int, int> <= 64);
+    CHECK(size<double, double> <= 64);
+    CHECK(size<std::unique_ptr<int>, std::unique_ptr<int>> <= 64);
+    CHECK(size<void, int, int> <= 64);
+    CHECK(size<void, double, double> <= 128);
 }
 
 TEST_CASE("everything_fits_the_largest_node") {
@@ -59,8 +63,8 @@ TEST_CASE("everything_fits_the_largest_node") {
 
 TEST_CASE("large_and_over_aligned_objects_go_to_the_heap_and_others_stay") {
     CHECK(size<block<largest_inline_result>> >= largest_inline_result);
-    CHECK(size<block<largest_inline_result + 1>> == 64);
-    CHECK(size<four_lines> == 64);
+    CHECK(size<block<largest_inline_result + 1>> <= 64);
+    CHECK(size<four_lines> <= 64);
     CHECK_FALSE(arguments_place<void, block<800>>::boxed);
     CHECK(arguments_place<void, block<1000>>::boxed);
     CHECK(arguments_place<void, four_lines>::boxed);

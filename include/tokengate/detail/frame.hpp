@@ -36,7 +36,7 @@ struct operation_core {
     operation_core& operator=(const operation_core&) = delete;
 
     const frame_type* type;                  ///< null if each call has a frame type of its own
-    const operation_label* label = nullptr;  ///< set at registration
+    const operation_label* label = nullptr;  ///< set at registration; with its type, if it has one
     runtime_core* runtime = nullptr;         ///< set at registration
     weight weight_class = weight::medium;    ///< set at registration
 };

@@ -31,18 +31,21 @@ struct frame_type {
     std::size_t size;
 };
 
-/// The name of an operation. Lives as long as the process, so that a token that outlives its
-/// runtime can still say whose it was.
+/// What a token must know of its operation even when its runtime is gone: the operation's name and
+/// the functions of the frame. Lives as long as the process.
 struct operation_label {
     std::string name;
+    const frame_type* type = nullptr;
+    /// The next label of the same name, in any runtime; they are only ever added.
+    mutable std::atomic<const operation_label*> next{nullptr};
 };
 
 /// Position of a token that has none.
 inline constexpr std::uint64_t no_position = std::numeric_limits<std::uint64_t>::max();
 
-/// The head of every token: 56 bytes, so that a token without arguments, whose result is not larger
-/// than a pointer, fits one cache line. Nodes are aligned to cache lines by the pool; the frame
-/// (arguments, result) follows the node.
+/// The head of every token: 48 bytes, so that a token with one argument and a result, neither
+/// larger than a pointer, fits one cache line. Nodes are aligned to cache lines by the pool; the
+/// frame (arguments, result) follows the node.
 ///
 /// Who may write what: the submitting thread everything until the token is pushed; then the worker
 /// that popped it, until the token is terminal; then the last holder. The state word and the domain
@@ -56,14 +59,16 @@ struct token_node {
         token_node* next = nullptr;   ///< link in free lists
         const runtime_core* runtime;  ///< of a token: whose it is; only ever compared
     };
-    const frame_type* type = nullptr;
     operation_core* operation = nullptr;  ///< valid while the token is not terminal
     const operation_label* label = nullptr;
     std::uint64_t id = 0;
     std::uint64_t position = no_position;
+
+    /// The functions of its frame.
+    [[nodiscard]] const frame_type& type() const noexcept { return *label->type; }
 };
 
-static_assert(sizeof(token_node) == 56, "a small token fits one cache line");
+static_assert(sizeof(token_node) == 48, "a small token fits one cache line");
 
 /// What the gate does with a call when there is no room.
 enum class admission : std::uint8_t {
