@@ -14,6 +14,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "child.hpp"
+#include "fibonacci.hpp"
 #include "hold.hpp"
 #include "ledger.hpp"
 
@@ -216,16 +217,7 @@ TEST_CASE("recursion_at_the_limit_goes_on") {
                 runtime rt({.cores = cores,
                             .mailbox_capacity = lane_is_small ? limit : 1000,
                             .in_flight_limit = lane_is_small ? 1000 : limit});
-                const operation<int(int)>* self = nullptr;
-                const auto fib = rt.operation("fib", [&](int n) -> int {
-                    if (n < 2) return n;
-                    const token<int> a = (*self)(n - 1);
-                    const token<int> b = (*self)(n - 2);
-                    return a.get() + b.get();
-                });
-                self = &fib;
-                CHECK(result_of(fib(12)) == 144);
-                settle(rt);
+                CHECK(fibonacci_by_tokens(rt, 12) == 144);
             }
         }
     }

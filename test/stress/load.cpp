@@ -12,6 +12,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "fibonacci.hpp"
 #include "ledger.hpp"
 #include "scale.hpp"
 #include "token/pool.hpp"
@@ -130,16 +131,7 @@ TEST_CASE("recursion_by_tokens_ends_with_the_right_answer") {
         for (const int workers : {1, 2}) {
             INFO(cores, " domains, ", workers, " workers each");
             runtime rt({.cores = cores, .workers_per_core = workers});
-            const operation<int(int)>* self = nullptr;
-            const auto fib = rt.operation("fib", [&](int n) -> int {
-                if (n < 2) return n;
-                const token<int> a = (*self)(n - 1);
-                const token<int> b = (*self)(n - 2);
-                return a.get() + b.get();
-            });
-            self = &fib;
-            CHECK(result_of(fib(18)) == 2584);
-            settle(rt);
+            CHECK(fibonacci_by_tokens(rt, 18) == 2584);
         }
     }
 }
