@@ -62,6 +62,8 @@ void delist_runtime(runtime_core& runtime) noexcept {
     std::erase(now.alive, &runtime);
 }
 
+std::unique_lock<std::mutex> hold_runtimes() { return std::unique_lock(state().lock); }
+
 bool left_behind_by_fork(const runtime_core* runtime) noexcept {
     process_state& now = state();
     // Relaxed: written before the child has a second thread.

@@ -3,6 +3,8 @@
 /// The runtimes of this process, so that a child process can be told that it has none.
 #pragma once
 
+#include <mutex>
+
 namespace tokengate::detail {
 
 class runtime_core;
@@ -12,6 +14,9 @@ void enlist_runtime(runtime_core& runtime);
 
 /// Takes it off the list.
 void delist_runtime(runtime_core& runtime) noexcept;
+
+/// While this lock is held, no runtime of this process ends.
+[[nodiscard]] std::unique_lock<std::mutex> hold_runtimes();
 
 /// True if this runtime belongs to the parent process.
 [[nodiscard]] bool left_behind_by_fork(const runtime_core* runtime) noexcept;

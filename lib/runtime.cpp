@@ -12,6 +12,7 @@
 
 #include "domain/worker.hpp"
 #include "fork.hpp"
+#include "locality/chain.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
 
@@ -65,6 +66,36 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         operation->type != nullptr ? &label_for(name, operation->type) : &first_label_for(name);
     operation->runtime = this;
     operation->weight_class = traits.weight;
+    operation->staggered = traits.placement == tokengate::placement::staggered;
+    if (traits.sticky) {
+        if (!traits.external_calls.empty()) {
+            throw operation_error(
+                "operation '" + std::string(name) +
+                "' is sticky and has external calls: a chain runs where its lead was placed, so "
+                "that a key cannot place it as well. Drop one of the two, or give the sticky trait "
+                "to an operation that the lead calls");
+        }
+        const bool by_arguments = traits.sticky.uses_arguments();
+        if (traits.sticky.source() != sticky::key_source::arguments &&
+            traits.sticky.anchor().empty()) {
+            throw operation_error("operation '" + std::string(name) +
+                                  "' is sticky by an anchor without a name: pass one that is not "
+                                  "empty, or use sticky::by_arguments()");
+        }
+        operation->keys = by_arguments ? call_keys::by_arguments : call_keys::one;
+        operation->serial = traits.sticky.how() == sticky::serial;
+        operation->name_key = {.hash = key_seed(traits.sticky, name, 0),
+                               .second = key_seed(traits.sticky, name, 1)};
+    }
+    if (!traits.external_calls.empty()) {
+        for (const std::string& each : traits.external_calls) {
+            if (!each.empty()) continue;
+            throw operation_error("operation '" + std::string(name) +
+                                  "' names an external call that is empty: list the names of the "
+                                  "operations that it calls, or leave external_calls out");
+        }
+        operation->lead = &lead_traits_for(traits.external_calls, traits.digest);
+    }
     const std::scoped_lock guard(operations_lock_);
     const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
     if (!added) {
@@ -79,12 +110,11 @@ bool runtime_core::is_idle() const {
     // What has finished is counted before what was accepted, so that equal sums prove a moment at
     // which nothing was in flight (lib/domain/README.md).
     std::uint64_t finished = 0;
-    for (const auto& each : crew_.workers()) {
+    crew_.for_each_worker([&](const worker& each) {
         for (std::size_t i = 0; i < weight_count; ++i) {
-            finished +=
-                each->completed[i].value() + each->failed[i].value() + each->killed[i].value();
+            finished += each.completed[i].value() + each.failed[i].value() + each.killed[i].value();
         }
-    }
+    });
     for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
     std::array<std::uint64_t, weight_count> accepted{};
     std::array<std::uint64_t, weight_count> refused{};
@@ -122,14 +152,14 @@ bool runtime_core::wait_idle(std::optional<steady_ns> deadline) {
 
 std::vector<straggler> runtime_core::stragglers() const {
     std::vector<straggler> found;
-    for (const auto& each : crew_.workers()) {
+    crew_.for_each_worker([&](worker& each) {
         // The strings are made with the worker held, which is what keeps the names readable; a
         // straggler is in no hurry.
-        each->executing.inspect([&](token_node& node) {
+        each.executing.inspect([&](token_node& node) {
             found.push_back(
-                {.operation = node.label->name, .id = node.id, .domain = each->domain_index()});
+                {.operation = node.label->name, .id = node.id, .domain = each.domain_index()});
         });
-    }
+    });
     return found;
 }
 
@@ -184,9 +214,9 @@ void runtime_core::kill_all() {
 
 std::uint64_t runtime_core::killed_so_far() const noexcept {
     std::uint64_t sum = 0;
-    for (const auto& each : crew_.workers()) {
-        for (const own_counter& count : each->killed) sum += count.value();
-    }
+    crew_.for_each_worker([&](const worker& each) {
+        for (const own_counter& count : each.killed) sum += count.value();
+    });
     for (const auto& each : crew_.killed_outside) sum += each.load(std::memory_order_acquire);
     return sum;
 }
@@ -221,17 +251,28 @@ runtime_stats runtime_core::stats() const {
     for (std::size_t i = 0; i < weight_count; ++i) {
         snapshot.by_weight[i].killed = crew_.killed_outside[i].load(std::memory_order_acquire);
     }
-    for (const auto& each : crew_.workers()) {
-        domain_stats& home = snapshot.domains[each->domain_index()];
+    crew_.for_each_worker([&](const worker& each) {
+        domain_stats& home = snapshot.domains[each.domain_index()];
         for (std::size_t i = 0; i < weight_count; ++i) {
-            snapshot.by_weight[i].completed += each->completed[i].value();
-            snapshot.by_weight[i].failed += each->failed[i].value();
-            snapshot.by_weight[i].killed += each->killed[i].value();
-            home.executed[i] += each->executed[i].value();
+            snapshot.by_weight[i].completed += each.completed[i].value();
+            snapshot.by_weight[i].failed += each.failed[i].value();
+            snapshot.by_weight[i].killed += each.killed[i].value();
+            home.executed[i] += each.executed[i].value();
         }
-        home.stolen += each->stolen.value();
-        home.parked += each->parked.value();
-    }
+        home.stolen += each.stolen.value();
+        home.parked += each.parked.value();
+        home.anchored += each.anchored.value();
+        home.escapes += each.escapes.value();
+        ++home.workers;
+    });
+    const auto keys = crew_.sticky_keys.count();
+    snapshot.locality = {
+        .pinned_keys = keys.pinned_slots,
+        .pinned_tokens = keys.pins,
+        .serial_keys = crew_.strands.count(),
+        .open_chains = open_chains(this).size(),
+        .redirected = gate_.redirected(),
+        .short_of_reserves = crew_.short_of_reserves.load(std::memory_order_relaxed)};
     std::array<std::uint64_t, weight_count> accepted{};
     std::array<std::uint64_t, weight_count> refused{};
     gate_.count(accepted, refused);
@@ -252,13 +293,35 @@ void runtime_core::display() const {
     std::fputs(text.c_str(), stderr);
 }
 
-token_node* begin_call(operation_core& operation, const frame_type& type, admission how) {
-    return operation.runtime->entrance().begin(operation, type, how);
+token_node* begin_call(operation_core& operation, const frame_type& type, admission how,
+                       call_key key) {
+    return operation.runtime->entrance().begin(operation, type, how, key);
 }
 
 void commit_call(token_node& node) { node.operation->runtime->entrance().commit(node); }
 
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
+
+held_key hold_key(operation_core& operation, call_key key) {
+    return operation.runtime->entrance().hold(operation, key);
+}
+
+void let_go(const held_key& held) noexcept {
+    if (held.runtime == nullptr) return;
+    crew& owner = held.runtime->workers();
+    if (held.line != nullptr) {
+        owner.strands.leave(*held.line);
+    } else {
+        owner.sticky_keys.release(held.slot);
+    }
+}
+
+void throw_unhashable(const operation_core& operation) {
+    throw operation_error("a call of '" + operation.label->name +
+                          "', which is sticky by its arguments, has an argument that cannot be "
+                          "hashed, or not before it is moved: give its type an AbslHashValue, pass "
+                          "it as the type of the parameter, or use sticky::by_anchor(name)");
+}
 
 }  // namespace detail
 
@@ -308,5 +371,7 @@ const settings& runtime::settings() const noexcept { return core_->chosen(); }
 const topology& runtime::topology() const noexcept { return core_->machine(); }
 
 runtime_stats runtime::stats() const { return core_->stats(); }
+
+std::vector<chain_info> runtime::open_chains() const { return detail::open_chains(core_.get()); }
 
 }  // namespace tokengate

@@ -6,8 +6,10 @@
 #include <tokengate/detail/node.hpp>
 #include <tokengate/error.hpp>
 
+#include "domain/ending.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
+#include "locality/chain.hpp"
 #include "runtime_core.hpp"
 #include "sleep/futex.hpp"
 #include "token/pool.hpp"
@@ -38,53 +40,74 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     for (;;) {
         const std::uint32_t word = node.state.announce_sleeper();
         if (is_terminal(state_word::phase_of(word))) return true;
-        if (left_behind_by_fork(node.runtime)) throw_forked(node);
+        if (left_behind_by_fork(runtime_of(node))) throw_forked(node);
         if (deadline && steady_now() >= *deadline) return false;
         futex_wait(node.state.futex(), word, deadline);
     }
 }
 
-bool wait_until(token_node& node, std::optional<steady_ns> deadline) {
+[[noreturn]] void throw_deadlock(const token_node& node) {
+    throw deadlock(name_of(node) +
+                   " is waited for by itself, or by a token that it is held up by: one that its "
+                   "own worker runs while it waits, or one that waits, perhaps by way of others, "
+                   "for a token beneath this one. It cannot go on before this returns. Wait for it "
+                   "outside of such tokens, or let the waits beneath be isolated "
+                   "(get(tokengate::isolated)), so that nothing runs on top of them");
+}
+
+bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how) {
     if (is_terminal(node.state.phase())) return true;
     worker* self = worker::current();
     if (self == nullptr) return sleep_until_terminal(node, deadline);
     if (deadline && steady_now() >= *deadline) return false;
-    if (left_behind_by_fork(node.runtime)) throw_forked(node);
-    if (self->is_executing(node)) {
-        throw deadlock(name_of(node) +
-                       " is waited for by itself, or by a token that its own worker runs while it "
-                       "waits: it cannot go on before this returns. Wait for it outside of tokens "
-                       "that may run meanwhile");
-    }
-    // The awaited token itself first, if it still waits in a mailbox and may run here: at any
-    // depth, since a plain call would be as deep. Its entry there becomes a husk. The domain is the
-    // gate's until somebody begins the token.
-    const bool own = node.runtime == self->runtime();
-    if (own && self->may_run(node.weight_class, node.domain.load(std::memory_order_relaxed)) &&
-        node.state.begin_execution_leaving_husk()) {
-        self->execute(node, worker::origin::awaited);
-        return true;
-    }
-    return self->wait_for(node, deadline);
+    const runtime_core* runtime = runtime_of(node);
+    if (left_behind_by_fork(runtime)) throw_forked(node);
+    if (self->executing.holds_up(node) && !is_terminal(node.state.phase())) throw_deadlock(node);
+    std::optional<worker::isolation> limits;
+    if (how == helping::isolated) limits.emplace(*self);
+    if (self->run_awaited(node)) return true;
+    const wait_end end = self->wait_for(node, deadline);
+    if (end == wait_end::deadlock) throw_deadlock(node);
+    return end == wait_end::terminal;
+}
+
+// The worker for which somebody stands in now, if anybody could be had.
+worker* replaced(worker* self) noexcept {
+    return self != nullptr && self->owner().stand_in(self->domain_index()) ? self : nullptr;
 }
 
 }  // namespace
 
-void wait_terminal(token_node& node) { static_cast<void>(wait_until(node, std::nullopt)); }
+void wait_terminal(token_node& node, helping how) {
+    static_cast<void>(wait_until(node, std::nullopt, how));
+}
 
-bool wait_terminal_until(token_node& node, std::int64_t deadline) {
-    return wait_until(node, deadline);
+bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how) {
+    return wait_until(node, deadline, how);
+}
+
+blocking_section::blocking_section() noexcept : owner_(replaced(worker::current())) {}
+
+blocking_section::~blocking_section() {
+    if (owner_ == nullptr) return;
+    auto* const self = static_cast<worker*>(owner_);
+    self->owner().step_back(self->domain_index());
+}
+
+std::string seed_of_chain(const token_node& node) {
+    return node.chained ? node.calls->seed() : std::string();
 }
 
 void recycle(token_node& node) noexcept {
     node.type().drop_outcome(node, node.state.phase());
+    if (node.chained) node.calls->release();
     free_node(node);
 }
 
 void throw_undelivered(const token_node& node) {
     throw token_killed(name_of(node) +
-                           " was killed before it could deliver a result, because its runtime was "
-                           "stopped with a deadline",
+                           " was killed before it could deliver a result: by kill(), or because "
+                           "its runtime was stopped with a deadline",
                        node.id);
 }
 

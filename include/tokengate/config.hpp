@@ -44,6 +44,9 @@ struct first_cores {
 /// | arena_slots | TOKENGATE_ARENA_SLOTS | 0 to 1024, or -1: the domain's CPUs less its workers |
 /// | mailbox_capacity | TOKENGATE_MAILBOX_CAPACITY | 1 to 2^30 tokens a lane |
 /// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
+/// | deque_capacity | TOKENGATE_DEQUE_CAPACITY | 2 to 2^20 tokens of each kind a worker |
+/// | sticky_slots | TOKENGATE_STICKY_SLOTS | 16 to 2^24, rounded up to a power of two |
+/// | reserve_workers | TOKENGATE_RESERVE_WORKERS | 0 to 256 a domain |
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
 /// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
 /// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 tokens run on top of each other while waiting |
@@ -59,7 +62,10 @@ struct config {
     std::optional<int> arena_slots = {};       ///< places for oneTBB's own threads in each domain
     std::optional<std::int64_t> mailbox_capacity = {};  ///< tokens that one lane of a mailbox holds
     std::optional<std::int64_t> in_flight_limit = {};   ///< tokens accepted and not yet finished
-    std::optional<int> retry_stride = {};               ///< fresh tokens between two retries
+    std::optional<int> deque_capacity = {};   ///< tokens that a worker keeps of those it creates
+    std::optional<int> sticky_slots = {};     ///< places for sticky keys in flight
+    std::optional<int> reserve_workers = {};  ///< threads that stand in for blocked workers
+    std::optional<int> retry_stride = {};     ///< fresh tokens between two retries
     std::optional<std::chrono::microseconds> spin_time = {};  ///< an idle worker's spin
     std::optional<int> help_depth = {};      ///< how deep a waiting worker runs other tokens
     std::optional<domain_scope> scope = {};  ///< what one domain covers
@@ -77,6 +83,9 @@ struct settings {
     int arena_slots = -1;
     std::size_t mailbox_capacity = 1;
     std::size_t in_flight_limit = 1;
+    std::size_t deque_capacity = 2;
+    std::size_t sticky_slots = 16;
+    unsigned reserve_workers = 0;
     unsigned retry_stride = 1;
     std::chrono::microseconds spin_time{0};
     unsigned help_depth = 0;

@@ -11,19 +11,12 @@
 
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/detail/signature.hpp>
+#include <tokengate/key_hold.hpp>
+#include <tokengate/locality.hpp>
 #include <tokengate/token.hpp>
 #include <tokengate/weight.hpp>
 
 namespace tokengate {
-
-/// How the tokens of an operation are treated. Use designated initialisers, so that traits added
-/// later do not break your code. From apps/examples/weights.cpp:
-/// @code
-/// auto log = rt.operation("log", {.weight = tg::weight::light}, spin);
-/// @endcode
-struct operation_traits {
-    tokengate::weight weight = tokengate::weight::medium;  ///< which cores may run the tokens
-};
 
 namespace detail {
 
@@ -92,6 +85,16 @@ class operation<R(P...)> : public detail::operation_handle {
         return token<R>::adopt(node);
     }
 
+    /// Holds the key that a call with these arguments would have, in the domain where tokens with
+    /// it are in flight, or else where the next token of this operation would be placed.
+    /// Cost: about that of hashing the arguments; nothing is queued.
+    /// @throws operation_error if the operation is not sticky; runtime_stopped, std::bad_alloc
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+    [[nodiscard]] key_hold hold(const A&... args) const {
+        return key_hold::adopt(detail::hold_key_of<std::decay_t<P>...>(core(), args...));
+    }
+
   private:
     friend class runtime;
     explicit operation(detail::operation_core& core) noexcept : detail::operation_handle(core) {}
@@ -119,6 +122,13 @@ class generic_operation : public detail::operation_handle {
         detail::token_node* node =
             make<result>(detail::admission::refuse, std::forward<A>(args)...);
         return node == nullptr ? std::nullopt : std::optional(token<result>::adopt(node));
+    }
+
+    /// As operation::hold().
+    template <class... A>
+        requires std::invocable<F&, std::decay_t<A>...>
+    [[nodiscard]] key_hold hold(const A&... args) const {
+        return key_hold::adopt(detail::hold_key_of<std::decay_t<A>...>(core(), args...));
     }
 
   private:

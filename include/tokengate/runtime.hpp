@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tokengate/config.hpp>
+#include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
 #include <tokengate/stats.hpp>
 #include <tokengate/topology.hpp>
@@ -73,13 +74,14 @@ class runtime {
     ///                operation of that signature, otherwise a generic_operation.
     /// @throws operation_error if the name is empty or taken
     template <class F>
-    [[nodiscard]] auto operation(std::string_view name, operation_traits traits, F&& callable) {
+    [[nodiscard]] auto operation(std::string_view name, detail::traits_for<F> traits,
+                                 F&& callable) {
         using stored = std::decay_t<F>;
         if constexpr (detail::has_signature<stored>) {
-            return declare(name, traits, std::forward<F>(callable),
+            return declare(name, std::move(traits), std::forward<F>(callable),
                            std::type_identity<detail::signature_of<stored>>{});
         } else {
-            return generic_operation<stored>(adopt(name, traits,
+            return generic_operation<stored>(adopt(name, std::move(traits),
                                                    std::make_unique<detail::callable_core<stored>>(
                                                        nullptr, std::forward<F>(callable))));
         }
@@ -88,7 +90,7 @@ class runtime {
     /// The same with default traits.
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, F&& callable) {
-        return operation(name, operation_traits{}, std::forward<F>(callable));
+        return operation(name, detail::traits_for<F>{}, std::forward<F>(callable));
     }
 
     /// Blocks until no accepted token is unfinished, at one moment. Others may submit meanwhile;
@@ -127,6 +129,10 @@ class runtime {
     /// that count.
     [[nodiscard]] runtime_stats stats() const;
 
+    /// The chains that are open at this moment, in no order. Cost: proportional to the chains that
+    /// the process has ever had open at once; nothing that creates or ends tokens waits for it.
+    [[nodiscard]] std::vector<chain_info> open_chains() const;
+
   private:
     template <class F, class R, class... P>
     [[nodiscard]] tokengate::operation<R(P...)> declare(std::string_view name,
@@ -138,7 +144,7 @@ class runtime {
                       "reference, or pass std::ref for an object that outlives the token.");
         using stored = std::decay_t<F>;
         return tokengate::operation<R(P...)>(
-            adopt(name, traits,
+            adopt(name, std::move(traits),
                   std::make_unique<detail::callable_core<stored>>(
                       &detail::frame_functions<stored, R, P...>::type, std::forward<F>(callable))));
     }

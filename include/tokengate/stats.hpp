@@ -29,15 +29,30 @@ struct token_counts {
 /// What the workers of one domain have done.
 struct domain_stats {
     std::array<std::uint64_t, weight_count> executed{};  ///< tokens run, by index_of(weight)
-    std::uint64_t stolen = 0;         ///< of those, tokens taken from other domains' mailboxes
+    std::uint64_t stolen = 0;         ///< of those, tokens taken from other domains
+    std::uint64_t anchored = 0;       ///< of those, tokens that may run in this domain only
+    std::uint64_t escapes = 0;        ///< of those, tokens that belong to another: always 0
     std::uint64_t parked = 0;         ///< times that a worker went to sleep
     std::uint64_t bind_failures = 0;  ///< workers that could not be pinned
+    unsigned workers = 0;             ///< threads so far, with those that stand in for blocked ones
+};
+
+/// What is anchored, and where. All but the last two are 0 while nothing is in flight and no pin
+/// is held.
+struct locality_stats {
+    std::uint64_t pinned_keys = 0;    ///< places that hold keys of colocated tokens
+    std::uint64_t pinned_tokens = 0;  ///< tokens and pins that hold them
+    std::uint64_t serial_keys = 0;    ///< keys of serial tokens
+    std::uint64_t open_chains = 0;    ///< chains with tokens that have not ended
+    std::uint64_t redirected = 0;     ///< tokens that a key drew away from the domain of their turn
+    std::uint64_t short_of_reserves = 0;  ///< times that no thread could stand in for a blocked one
 };
 
 /// A snapshot of a runtime's counters, exact while the runtime is idle.
 struct runtime_stats {
     std::array<token_counts, weight_count> by_weight;  ///< by index_of(weight)
     std::vector<domain_stats> domains;                 ///< by domain index
+    locality_stats locality;                           ///< keys and chains
     std::vector<std::string> bind_errors;              ///< what went wrong for unpinned workers
 
     /// All classes together.

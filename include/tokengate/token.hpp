@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -18,6 +19,19 @@
 #include <tokengate/weight.hpp>
 
 namespace tokengate {
+
+/// Asks for a wait that runs nothing on the stack of the one who waits but the awaited token, and
+/// what is created on this worker while that runs. For callers that hold a lock, or other state
+/// that a foreign token must not meet. While nothing of that may run, the worker blocks, and a
+/// reserve worker stands in for it. From apps/examples/waiting.cpp:
+/// @code
+/// const std::scoped_lock guard(books);  // no other token may run on top of this one
+/// balance += quote(item).get(tg::isolated);
+/// @endcode
+struct isolated_wait {
+    explicit isolated_wait() = default;
+};
+inline constexpr isolated_wait isolated{};
 
 namespace detail {
 
@@ -55,10 +69,12 @@ class token_handle {
     /// The token's id, unique in its runtime.
     [[nodiscard]] std::uint64_t id() const { return node("id").id; }
 
-    /// Its number in the staggered FIFO order of its class; none if it was not placed by position.
+    /// Its number in the staggered FIFO order of its class; none if it was not placed by position,
+    /// or is anchored to its domain.
     [[nodiscard]] std::optional<std::uint64_t> position() const {
-        const std::uint64_t value = node("position").position;
-        return value == no_position ? std::nullopt : std::optional(value);
+        const token_node& self = node("position");
+        if (self.anchored() || self.position == no_position) return std::nullopt;
+        return self.position;
     }
 
     /// The domain in which the gate placed it; once it executes, the one in which it does.
@@ -75,10 +91,23 @@ class token_handle {
         return node("operation_name").label->name;
     }
 
+    /// The seed of the chain that the token belongs to; empty if it is in none. A lead has the seed
+    /// of the chain that it has opened. Computed anew by each call: about a microsecond.
+    [[nodiscard]] std::string seed() const { return seed_of_chain(node("seed")); }
+
+    /// Kills the token: if it has not begun, it never runs; if it executes, whoever waits for it
+    /// gets token_killed at once, and its late result is dropped. True if this call ended it; false
+    /// if it was terminal already. Any thread may call it, a token too. Takes a lock.
+    bool kill() const { return detail::kill(node("kill")); }
+
     /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens
     /// meanwhile. Never throws the token's own exception.
-    /// @throws runtime_forked in a child process that has no workers
-    void wait() const { wait_terminal(node("wait")); }
+    /// @throws runtime_forked in a child process that has no workers; deadlock if the wait could
+    ///         never end
+    void wait() const { wait_terminal(node("wait"), helping::anything); }
+
+    /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.
+    void wait(isolated_wait) const { wait_terminal(node("wait"), helping::isolated); }
 
     /// Waits at most `duration`. True if the token is terminal. The token itself is not affected
     /// when the time is over. A worker runs tokens meanwhile, the awaited one first, and may return
@@ -98,7 +127,8 @@ class token_handle {
     /// Waits at most until `deadline`. True if the token is terminal.
     [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) const {
         return wait_terminal_until(node("wait_until"),
-                                   std::chrono::nanoseconds(deadline.time_since_epoch()).count());
+                                   std::chrono::nanoseconds(deadline.time_since_epoch()).count(),
+                                   helping::anything);
     }
 
     /// True if both hold the same token (or both none).
@@ -140,8 +170,29 @@ class token : public detail::token_handle {
     /// Waits for the result and returns it: a reference into the token, valid while a handle of it
     /// lives. Callable any number of times. For move-only results see the overload for rvalues.
     /// @throws whatever the callable threw; token_killed if the token was killed
-    [[nodiscard]] decltype(auto) get() const& {
-        detail::token_node& node = completed();
+    [[nodiscard]] decltype(auto) get() const& { return look(detail::helping::anything); }
+
+    /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.
+    [[nodiscard]] decltype(auto) get(isolated_wait) const& {
+        return look(detail::helping::isolated);
+    }
+
+    /// Waits for the result and moves it out of the token: `std::move(t).get()`, `op(x).get()`.
+    /// If other handles share the token, the result is copied.
+    /// @throws the same, and result_shared if other handles share a move-only result
+    R get() && { return take(detail::helping::anything); }
+
+    /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.
+    R get(isolated_wait) && { return take(detail::helping::isolated); }
+
+    /// Takes over one reference to a node; for the library.
+    static token adopt(detail::token_node* node) noexcept { return token(node); }
+
+  private:
+    explicit token(detail::token_node* node) noexcept : detail::token_handle(node) {}
+
+    [[nodiscard]] decltype(auto) look(detail::helping how) const {
+        detail::token_node& node = completed(how);
         if constexpr (std::is_void_v<R>) {
             return;
         } else if constexpr (std::is_reference_v<R>) {
@@ -151,12 +202,9 @@ class token : public detail::token_handle {
         }
     }
 
-    /// Waits for the result and moves it out of the token: `std::move(t).get()`, `op(x).get()`.
-    /// If other handles share the token, the result is copied.
-    /// @throws the same, and result_shared if other handles share a move-only result
-    R get() && {
+    R take(detail::helping how) {
         const token self = std::move(*this);
-        detail::token_node& node = self.completed();
+        detail::token_node& node = self.completed(how);
         if constexpr (std::is_void_v<R>) {
             return;
         } else if constexpr (std::is_reference_v<R>) {
@@ -171,16 +219,10 @@ class token : public detail::token_handle {
         }
     }
 
-    /// Takes over one reference to a node; for the library.
-    static token adopt(detail::token_node* node) noexcept { return token(node); }
-
-  private:
-    explicit token(detail::token_node* node) noexcept : detail::token_handle(node) {}
-
     /// Waits; throws unless the token completed.
-    [[nodiscard]] detail::token_node& completed() const {
+    [[nodiscard]] detail::token_node& completed(detail::helping how) const {
         detail::token_node& waited = node("get");
-        detail::wait_terminal(waited);
+        detail::wait_terminal(waited, how);
         const token_state state = waited.state.phase();
         if (state == token_state::failed) std::rethrow_exception(outcome::error(waited));
         if (state != token_state::completed) detail::throw_undelivered(waited);

@@ -3,8 +3,11 @@
 /// All of TokenGate.
 #pragma once
 
+#include <tokengate/blocking.hpp>
 #include <tokengate/config.hpp>
 #include <tokengate/error.hpp>
+#include <tokengate/key_hold.hpp>
+#include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
 #include <tokengate/runtime.hpp>
 #include <tokengate/stats.hpp>

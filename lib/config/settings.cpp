@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdlib>
 #include <string>
@@ -21,6 +22,10 @@ constexpr std::int64_t largest_workers = 4096;
 constexpr std::int64_t largest_arena_slots = 1024;
 constexpr std::int64_t largest_mailbox = std::int64_t{1} << 30;
 constexpr std::int64_t largest_in_flight = std::int64_t{1} << 40;
+constexpr std::int64_t largest_deque = std::int64_t{1} << 20;
+constexpr std::int64_t fewest_sticky_slots = 16;
+constexpr std::int64_t most_sticky_slots = std::int64_t{1} << 24;
+constexpr std::int64_t most_reserve_workers = 256;
 constexpr std::int64_t largest_stride = 1'000'000;
 constexpr std::int64_t largest_spin_us = 1'000'000;
 constexpr std::int64_t largest_help_depth = 1024;
@@ -190,6 +195,15 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     result.in_flight_limit = static_cast<std::size_t>(
         ask.number("in_flight_limit", "TOKENGATE_IN_FLIGHT_LIMIT", wanted.in_flight_limit,
                    usual::in_flight_limit, 1, largest_in_flight));
+    result.deque_capacity = std::bit_ceil(static_cast<std::size_t>(
+        ask.number("deque_capacity", "TOKENGATE_DEQUE_CAPACITY", wide(wanted.deque_capacity),
+                   usual::deque_capacity, 2, largest_deque)));
+    result.sticky_slots = std::bit_ceil(static_cast<std::size_t>(
+        ask.number("sticky_slots", "TOKENGATE_STICKY_SLOTS", wide(wanted.sticky_slots),
+                   usual::sticky_slots, fewest_sticky_slots, most_sticky_slots)));
+    result.reserve_workers = static_cast<unsigned>(
+        ask.number("reserve_workers", "TOKENGATE_RESERVE_WORKERS", wide(wanted.reserve_workers),
+                   usual::reserve_workers, 0, most_reserve_workers));
     result.retry_stride = static_cast<unsigned>(ask.number("retry_stride", "TOKENGATE_RETRY_STRIDE",
                                                            wide(wanted.retry_stride),
                                                            usual::retry_stride, 1, largest_stride));

@@ -7,31 +7,16 @@
 
 #include <tokengate/error.hpp>
 
-#include "domain/kill.hpp"
 #include "domain/worker.hpp"
 
 namespace tokengate::detail {
 
-namespace {
-
-unsigned extra_slots(const settings& chosen, const domain_info& info) {
-    if (chosen.arena_slots >= 0) return static_cast<unsigned>(chosen.arena_slots);
-    const auto cpus = static_cast<unsigned>(info.cpus.size());
-    return cpus > chosen.workers_per_core ? cpus - chosen.workers_per_core : 0;
-}
-
-}  // namespace
-
-domain::domain(unsigned number, const settings& chosen, const topology& machine)
-    : info(machine.domain(number)),
-      box(chosen.mailbox_capacity, std::size_t{chosen.cores} * chosen.workers_per_core),
-      arena(chosen.workers_per_core, extra_slots(chosen, info), info,
-            chosen.binding && machine.binds()),
-      neighbours(machine.neighbours(number)) {}
-
 crew::crew(const runtime_core* runtime, const settings& chosen, const topology& machine)
     : in_flight(static_cast<std::int64_t>(chosen.in_flight_limit)),
       idle(std::size_t{chosen.cores} * chosen.workers_per_core),
+      idle_reserve(std::size_t{chosen.cores} * chosen.reserve_workers),
+      sticky_keys(chosen.sticky_slots),
+      strands(chosen.sticky_slots),
       runtime_(runtime),
       settings_(chosen),
       pins_(chosen.binding && machine.binds()) {
@@ -44,12 +29,12 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
             domains_.push_back(std::make_unique<domain>(d, chosen, machine));
             for (const weight each : all_weights) {
                 if (d >= first_allowed_[index_of(each)]) {
-                    domains_.back()->stealable |= bit_of(lane_of(each));
+                    domains_.back()->stealable |= bit_of(lane_of(each, false));
                 }
             }
-            for (unsigned w = 0; w < chosen.workers_per_core; ++w) {
-                workers_.push_back(std::make_unique<worker>(*this, d, workers_.size()));
-            }
+        }
+        for (const auto& home : domains_) {
+            for (unsigned w = 0; w < chosen.workers_per_core; ++w) home->add_worker(*this, chosen);
         }
     } catch (const std::bad_alloc&) {
         throw resource_error("the lanes of " + std::to_string(chosen.cores) +
@@ -71,10 +56,12 @@ void crew::start() {
     muster present;
     std::size_t started = 0;
     std::string refusal;
+    const std::size_t all = std::size_t{settings_.cores} * settings_.workers_per_core;
     try {
-        for (const auto& each : workers_) {
-            each->start(present);
-            ++started;
+        for (; started < all; ++started) {
+            at(static_cast<unsigned>(started / settings_.workers_per_core))
+                .worker_at(started % settings_.workers_per_core)
+                .start(present);
         }
     } catch (const std::system_error& refused) {
         refusal = refused.code().message();
@@ -86,9 +73,8 @@ void crew::start() {
     if (!refusal.empty()) {
         enter(phase::stopped);
         join();
-        throw resource_error("worker thread " +
-                             std::to_string(std::min(started + 1, workers_.size())) + " of " +
-                             std::to_string(workers_.size()) + " could not be started: " + refusal +
+        throw resource_error("worker thread " + std::to_string(std::min(started + 1, all)) +
+                             " of " + std::to_string(all) + " could not be started: " + refusal +
                              ". Ask for fewer cores or workers_per_core, or raise the limits on "
                              "threads (ulimit -u, pids.max) and memory (ulimit -v)");
     }
@@ -97,7 +83,8 @@ void crew::start() {
 }
 
 void crew::join() noexcept {
-    for (const auto& each : workers_) each->join();
+    for_each_worker([](worker& each) { each.join(); });
+    rest_all_reserves();
 }
 
 void crew::advance(phase expected, phase next) noexcept {
@@ -115,96 +102,10 @@ void crew::wake_everybody() noexcept {
     full_fence();
     room.notify_all();
     quiet.notify_all();
-    for (const auto& each : workers_) each->wake.notify_all();
-}
-
-void crew::post(token_node& node, lane which, unsigned home, unsigned worker_hint) noexcept {
-    const weight weight_class = node.weight_class;
-    at(home).box.push(which, node);
-    wake_for(weight_class, home, worker_hint);
-}
-
-void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
-    const std::size_t width = settings_.workers_per_core;
-    const unsigned first = first_allowed_[index_of(weight_class)];
-    const std::size_t home_first = home * width;
-    const auto claimed = [&]() -> std::optional<std::size_t> {
-        if (!idle.any(std::min<std::size_t>(first * width, home_first), workers_.size())) {
-            return std::nullopt;
-        }
-        if (const auto w = idle.claim(home_first + worker_hint, home_first + width)) return w;
-        if (const auto w = idle.claim(home_first, home_first + worker_hint)) return w;
-        for (const unsigned d : at(home).neighbours) {
-            if (d < first) continue;
-            if (const auto w = idle.claim(d * width, (d + 1) * width)) return w;
-        }
-        return std::nullopt;
-    }();
-    if (claimed) workers_[*claimed]->wake.notify_one();
-}
-
-void crew::pass_on(unsigned domain_index) noexcept {
-    // Each lane, not only the first: those that sleep differ in what they may take.
-    const auto wake_for_lanes = [&](unsigned home, lane_mask allowed) {
-        for (const weight each : all_weights) {
-            const lane which = lane_of(each);
-            if ((allowed & bit_of(which)) != 0 && at(home).box.holds(which))
-                wake_for(each, home, 0);
-        }
-    };
-    wake_for_lanes(domain_index, fresh_lanes);
-    if (at(domain_index).box.holds(lane::retry)) wake_sibling(domain_index);
-    for (const unsigned d : at(domain_index).neighbours) {
-        wake_for_lanes(d, at(domain_index).stealable);
-    }
-}
-
-void crew::wake_sibling(unsigned domain_index) noexcept {
-    const std::size_t width = settings_.workers_per_core;
-    const std::size_t first = domain_index * width;
-    if (const auto w = idle.claim(first, first + width)) workers_[*w]->wake.notify_one();
-}
-
-void crew::kill_waiting() noexcept {
-    for (const auto& each : domains_) {
-        for (unsigned l = 0; l < lane_count; ++l) {
-            const auto which = static_cast<lane>(l);
-            bool marked_again = false;
-            while (token_node* node = each->box.pop(which, marked_again)) {
-                const std::size_t index = index_of(node->weight_class);
-                give_back(each->box.credits(which), 1);
-                if (kill_popped(*node)) {
-                    give_back(in_flight, 1);
-                    // Release: pairs with the acquire of whoever adds the counters up.
-                    killed_outside[index].fetch_add(1, std::memory_order_release);
-                }
-            }
-        }
-    }
-    full_fence();
-    tell_quiet();
-}
-
-void crew::kill_executing() noexcept {
-    for (const auto& each : workers_) {
-        each->executing.inspect([&](token_node& node) {
-            const std::size_t index = index_of(node.weight_class);
-            const auto end = node.state.finish(token_state::killed, false);
-            if (!end.won) return;
-            // Release: as above.
-            killed_outside[index].fetch_add(1, std::memory_order_release);
-            wake_waiters(node, end);
-        });
-    }
-    full_fence();
-    tell_quiet();
-}
-
-std::optional<unsigned> crew::lowest_free(unsigned first) const noexcept {
-    const std::size_t width = settings_.workers_per_core;
-    const auto found = idle.lowest(first * width, workers_.size());
-    if (!found) return std::nullopt;
-    return static_cast<unsigned>(*found / width);
+    for_each_worker([](worker& each) {
+        each.wake.notify_all();
+        each.resumed.notify_all();
+    });
 }
 
 void crew::record_binding(unsigned domain_index, const bind_result& result) {

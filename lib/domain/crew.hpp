@@ -16,18 +16,17 @@
 #include <tokengate/detail/node.hpp>
 #include <tokengate/topology.hpp>
 
-#include "domain/arena.hpp"
 #include "domain/counters.hpp"
 #include "domain/credits.hpp"
-#include "domain/mailbox.hpp"
+#include "domain/domain.hpp"
+#include "locality/sticky_table.hpp"
+#include "locality/strands.hpp"
 #include "sleep/event_count.hpp"
 #include "sleep/fence.hpp"
 #include "sleep/idle_set.hpp"
 #include "topology/binding.hpp"
 
 namespace tokengate::detail {
-
-class worker;
 
 /// How far a runtime is on its way from start to stop.
 enum class phase : std::uint8_t {
@@ -37,17 +36,6 @@ enum class phase : std::uint8_t {
     killing,   ///< tokens that wait are killed instead of run
     stopped,   ///< the workers have gone or are going
     forked,    ///< this is a child process, in which the workers do not exist
-};
-
-/// One domain: its mailbox, its arena and where its neighbours are.
-struct domain {
-    domain(unsigned number, const settings& chosen, const topology& machine);
-
-    const domain_info& info;
-    mailbox box;
-    domain_arena arena;
-    std::vector<unsigned> neighbours;  ///< the other domains, nearest first
-    lane_mask stealable = 0;           ///< lanes that its workers may take from other domains
 };
 
 /// All domains and workers of one runtime.
@@ -69,19 +57,37 @@ class crew {
     /// Waits until all workers have ended; the phase is `stopped`, and one thread at a time.
     void join() noexcept;
 
-    /// Puts a token, which holds a credit of its lane, into a domain's mailbox, and wakes a worker
-    /// if one that may run it is idle.
-    void post(token_node& node, lane which, unsigned home, unsigned worker_hint) noexcept;
+    /// Puts a token, which holds a credit of its lane, into its domain's mailbox, and wakes a
+    /// worker if one that may run it is idle.
+    void post(token_node& node, unsigned worker_hint = 0) noexcept;
 
-    /// Wakes an idle worker that may run tokens of this class out of that domain's mailbox: of
-    /// the domain itself, else the nearest.
-    void wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept;
+    /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
+    /// domain itself, else the nearest.
+    void wake_for(weight weight_class, unsigned home, unsigned worker_hint = 0) noexcept;
 
-    /// Pays what a worker of this domain owes: wakes a worker for each lane that it may take from
-    /// and that holds a token (lib/sleep/README.md).
+    /// Wakes an idle worker of that domain, for what is anchored there.
+    void wake_in(unsigned home) noexcept;
+
+    /// Pays what a worker of this domain owes: wakes a worker for each lane and deque that it may
+    /// take from and that holds a token (lib/sleep/README.md).
     void pass_on(unsigned domain_index) noexcept;
 
-    /// Takes every token out of every mailbox and kills it. One thread at a time.
+    /// A token of this strand, whose turn it was, has left its callable or will not run: posts the
+    /// next one, and leaves the strand.
+    void end_turn(strand& line) noexcept;
+
+    /// A worker of this domain is about to block: has another thread stand in for it. False if
+    /// there is none to be had.
+    [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
+
+    /// The worker goes on: one thread that stands in may rest when it has finished its token.
+    void step_back(unsigned domain_index) noexcept;
+
+    /// For a reserve worker with nothing in hand: true if it is not needed any more and rests now,
+    /// until it is made to stand in again.
+    [[nodiscard]] bool may_rest(worker& reserve) noexcept;
+
+    /// Takes every token out of every mailbox and deque and kills it. One thread at a time.
     void kill_waiting() noexcept;
 
     /// Kills every token that executes now: waiters are released at once, its late result is
@@ -125,8 +131,14 @@ class crew {
     }
 
     [[nodiscard]] domain& at(unsigned index) noexcept { return *domains_[index]; }
-    [[nodiscard]] const std::vector<std::unique_ptr<worker>>& workers() const noexcept {
-        return workers_;
+
+    /// Calls visit(worker&) for each worker so far, reserves too.
+    template <class Visit>
+    void for_each_worker(Visit&& visit) const {
+        for (const auto& home : domains_) {
+            const unsigned count = home->worker_count();
+            for (unsigned i = 0; i < count; ++i) visit(home->worker_at(i));
+        }
     }
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
 
@@ -145,23 +157,31 @@ class crew {
 
     [[nodiscard]] const runtime_core* runtime() const noexcept { return runtime_; }
 
-    credit_pool in_flight;  ///< room for tokens accepted and not yet finished
-    event_count room;       ///< blocked submitters
-    event_count quiet;      ///< threads that wait until nothing is in flight
-    idle_set idle;          ///< workers with nothing to do
-    /// Tokens killed by threads that are not workers; several may write.
+    credit_pool in_flight;     ///< room for tokens accepted and not yet finished
+    event_count room;          ///< blocked submitters
+    event_count quiet;         ///< threads that wait until nothing is in flight
+    idle_set idle;             ///< workers with nothing to do
+    idle_set idle_reserve;     ///< reserve workers that stand in and have nothing to do
+    sticky_table sticky_keys;  ///< where the keys of colocated tokens in flight are
+    strand_table strands;      ///< the keys of serial tokens in flight
+    /// Tokens killed by others than the worker that would have run them; several may write.
     std::array<std::atomic<std::uint64_t>, weight_count> killed_outside{};
+    /// Times that nobody could be had to stand in for a blocked worker; several may write.
+    std::atomic<std::uint64_t> short_of_reserves{0};
 
   private:
-    void wake_sibling(unsigned domain_index) noexcept;
+    [[nodiscard]] bool anybody_idle(unsigned first_domain) const noexcept;
+    [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
+    void rest_all_reserves() noexcept;
 
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;
     bool pins_;
     std::array<unsigned, weight_count> first_allowed_{};  ///< lowest domain that may run a class
     std::vector<std::unique_ptr<domain>> domains_;
-    std::vector<std::unique_ptr<worker>> workers_;
+    /// Reserves that stand in, of all domains: while there are none, nobody looks for idle ones.
+    alignas(64) std::atomic<unsigned> standing_in_{0};
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
     alignas(64) std::atomic<phase> phase_{phase::stopped};

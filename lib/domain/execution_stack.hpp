@@ -45,10 +45,21 @@ class execution_stack {
         swap_top(inner, inner->outer);
     }
 
-    /// True if this token executes; worker only.
-    [[nodiscard]] bool holds(const token_node& node) const noexcept {
+    /// The token that executes on top of all others; null if none does. Worker only.
+    [[nodiscard]] token_node* innermost() const noexcept {
+        return own_ == nullptr ? nullptr : own_->node;
+    }
+
+    /// True if this token, which is not terminal, cannot go on before the innermost one of this
+    /// stack returns: it is on the stack, or waits in a strand for one that is. The worker only, or
+    /// whoever knows that it is not pushing or popping.
+    [[nodiscard]] bool holds_up(const token_node& waiting) const noexcept {
         for (const frame* each = own_; each != nullptr; each = each->outer) {
-            if (each->node == &node) return true;
+            if (each->node == &waiting) return true;
+            // The strand of a token that executes is alive, so that equal addresses are one strand.
+            if (waiting.serial && each->node->serial && each->node->line == waiting.line) {
+                return true;
+            }
         }
         return false;
     }

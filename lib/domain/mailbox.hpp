@@ -21,16 +21,26 @@
 
 namespace tokengate::detail {
 
-/// The lanes of a mailbox: one for each weight class, and one for tokens that try again.
-enum class lane : std::uint8_t { heavy, medium, light, retry };
+/// The lanes of a mailbox: for each weight class one for free tokens, which other domains may see,
+/// and one for anchored tokens, which only the domain's own workers do; and one for tokens that try
+/// again.
+enum class lane : std::uint8_t {
+    heavy,
+    medium,
+    light,
+    anchored_heavy,
+    anchored_medium,
+    anchored_light,
+    retry
+};
 
-inline constexpr std::size_t lane_count = 4;
+inline constexpr std::size_t lane_count = 7;
 
 /// A set of lanes, one bit each.
 using lane_mask = std::uint32_t;
 
-[[nodiscard]] constexpr lane lane_of(weight value) noexcept {
-    return static_cast<lane>(index_of(value));
+[[nodiscard]] constexpr lane lane_of(weight value, bool anchored) noexcept {
+    return static_cast<lane>(index_of(value) + (anchored ? weight_count : 0));
 }
 [[nodiscard]] constexpr lane_mask bit_of(lane which) noexcept {
     return lane_mask{1} << static_cast<unsigned>(which);
@@ -38,6 +48,7 @@ using lane_mask = std::uint32_t;
 
 inline constexpr lane_mask all_lanes = (lane_mask{1} << lane_count) - 1;
 inline constexpr lane_mask fresh_lanes = all_lanes & ~bit_of(lane::retry);
+inline constexpr lane_mask free_lanes = (lane_mask{1} << weight_count) - 1;
 
 /// The order in which one worker serves the lanes of a mailbox: fresh lanes in rotation, and a
 /// retry after every `stride` fresh tokens, or when nothing fresh waits.
@@ -68,7 +79,7 @@ class lane_rota {
   private:
     std::uint32_t stride_;
     std::uint32_t fresh_in_a_row_ = 0;
-    lane last_ = lane::light;
+    lane last_ = lane::anchored_light;
 };
 
 /// The lanes of one domain. Any thread may push and pop; each push needs a credit of its lane.
@@ -84,7 +95,9 @@ class mailbox {
     /// @throws std::bad_alloc
     mailbox(std::size_t capacity, std::size_t consumers)
         : lanes_{one_lane(capacity, consumers), one_lane(capacity, consumers),
-                 one_lane(capacity, consumers), one_lane(capacity, consumers)} {}
+                 one_lane(capacity, consumers), one_lane(capacity, consumers),
+                 one_lane(capacity, consumers), one_lane(capacity, consumers),
+                 one_lane(capacity, consumers)} {}
 
     /// Room in a lane.
     [[nodiscard]] credit_pool& credits(lane which) noexcept { return at(which).credits; }

@@ -7,6 +7,7 @@
 
 #include <tokengate/detail/node.hpp>
 
+#include "domain/execution_stack.hpp"
 #include "sleep/event_count.hpp"
 
 namespace tokengate::detail {
@@ -21,15 +22,25 @@ class waiting_workers {
     /// One waiting worker, on its stack.
     class entry {
       public:
-        entry(const token_node& awaited, event_count& wake) noexcept;
+        /// @param stack  what the worker executes; it neither pushes nor pops while it is listed
+        /// @param timed  the wait ends by itself
+        entry(const token_node& awaited, event_count& wake, const execution_stack& stack,
+              bool timed) noexcept;
         ~entry();
         entry(const entry&) = delete;
         entry& operator=(const entry&) = delete;
+
+        /// True if the awaited token cannot end before this wait does: it lies on the stack of a
+        /// worker that waits, without a deadline, for a token that lies ..., until one lies on the
+        /// stack of this worker. Such a cycle stays for ever: stacks unwind from the top.
+        [[nodiscard]] bool closes_a_cycle() const noexcept;
 
       private:
         friend class waiting_workers;
         const token_node* awaited_;
         event_count* wake_;
+        const execution_stack* stack_;
+        bool timed_;
         entry* previous_ = nullptr;
         entry* next_ = nullptr;
     };

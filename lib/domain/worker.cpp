@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "domain/kill.hpp"
+#include "domain/ending.hpp"
 #include "domain/waiters.hpp"
 #include "topology/binding.hpp"
 
@@ -22,6 +22,9 @@ namespace {
 // single tokens. About a microsecond in all. Chosen by bench P1.
 constexpr std::array<int, 5> poll_pauses{1, 2, 4, 8, 16};
 
+// Tokens that a worker takes from its own deques before it looks into its mailbox.
+constexpr unsigned mailbox_stride = 64;
+
 // How often a spinning worker reads the clock, in pauses.
 constexpr int pauses_per_look = 32;
 
@@ -34,22 +37,35 @@ void name_this_thread(unsigned domain, std::size_t number_in_domain) noexcept {
 
 }  // namespace
 
-worker::worker(crew& owner, unsigned domain_index, std::size_t number)
+worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen)
     : crew_(owner),
-      domain_index_(domain_index),
-      number_(number),
-      home_(owner.at(domain_index)),
-      rota_(owner.chosen().retry_stride),
-      steal_rota_(owner.chosen().retry_stride) {}
+      home_(home),
+      index_(index),
+      reserve_(index >= chosen.workers_per_core),
+      idle_(reserve_ ? owner.idle_reserve : owner.idle),
+      idle_number_(reserve_ ? std::size_t{home.number} * chosen.reserve_workers + index -
+                                  chosen.workers_per_core
+                            : std::size_t{home.number} * chosen.workers_per_core + index),
+      rota_(chosen.retry_stride),
+      steal_rota_(chosen.retry_stride),
+      deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),
+              work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)} {
+    // An arena of its own: the slots of the domain's belong to the workers that it stands in for.
+    if (reserve_) {
+        own_arena_ = std::make_unique<domain_arena>(1, guest_slots(chosen, home.info), home.info,
+                                                    owner.pins());
+    }
+}
 
 worker* worker::current() noexcept { return this_worker; }
 
 void worker::start(muster& present) {
     thread_ = std::thread([this, &present] {
-        name_this_thread(domain_index_, number_ % crew_.chosen().workers_per_core);
+        name_this_thread(home_.number, index_);
         try {
-            if (crew_.pins()) crew_.record_binding(domain_index_, bind_this_thread(home_.info));
-            home_.arena.execute([this, &present] {
+            if (crew_.pins()) crew_.record_binding(home_.number, bind_this_thread(home_.info));
+            domain_arena& arena = reserve_ ? *own_arena_ : home_.arena;
+            arena.execute([this, &present] {
                 this_worker = this;
                 present.arrived.release();
                 loop();
@@ -63,12 +79,32 @@ void worker::start(muster& present) {
     });
 }
 
+bool worker::stand_up() noexcept {
+    standing_.store(true, std::memory_order_seq_cst);
+    if (thread_.joinable()) {
+        resumed.notify_all();
+        return true;
+    }
+    try {
+        muster present;
+        start(present);
+        present.arrived.acquire();
+        if (!present.failed) return true;
+        thread_.join();
+    } catch (const std::exception&) {
+        // The system has no thread to give.
+    }
+    lie_down();
+    return false;
+}
+
 void worker::join() noexcept {
     if (thread_.joinable()) thread_.join();
 }
 
 void worker::loop() noexcept {
     for (;;) {
+        if (reserve_ && home_.surplus.load(std::memory_order_relaxed) > 0) rest_as_reserve();
         if (run_one()) continue;
         if (token_node* node = poll_briefly()) {
             run(*node);
@@ -80,6 +116,29 @@ void worker::loop() noexcept {
     settle_all();
 }
 
+// A reserve is not needed any more, perhaps: it finishes what it has created, and rests until it is
+// made to stand in again.
+void worker::rest_as_reserve() noexcept {
+    while (token_node* node = pop_own()) run(*node);
+    pay();
+    settle_all();
+    if (!crew_.may_rest(*this)) return;
+    full_fence();
+    crew_.tell_quiet();
+    crew_.tell_room();
+    const auto needed = [&] {
+        return standing_.load(std::memory_order_seq_cst) || crew_.current_phase() >= phase::stopped;
+    };
+    while (!needed()) {
+        const event_count::ticket ticket = resumed.prepare();
+        if (needed()) {
+            resumed.cancel();
+        } else {
+            resumed.wait(ticket);
+        }
+    }
+}
+
 bool worker::run_one() noexcept {
     if (token_node* node = find()) {
         run(*node);
@@ -89,15 +148,119 @@ bool worker::run_one() noexcept {
     return false;
 }
 
+bool worker::help() noexcept {
+    if (isolation_ == nullptr) return may_nest() && run_one();
+    if (token_node* node = pop_created()) {
+        run(*node);
+        return true;
+    }
+    return false;
+}
+
 token_node* worker::find() noexcept {
+    if (token_node* node = find_at_home()) return node;
+    return find_elsewhere();
+}
+
+token_node* worker::find_at_home() noexcept {
+    // What this worker creates does not keep it from its mailbox for ever.
+    if (kept_in_a_row_ < mailbox_stride) {
+        if (token_node* node = pop_own()) {
+            ++kept_in_a_row_;
+            return node;
+        }
+    }
+    kept_in_a_row_ = 0;
     if (token_node* node = take_from(home_, all_lanes, rota_)) return node;
+    if (token_node* node = pop_own()) return node;
+    const unsigned siblings = home_.worker_count();
+    for (unsigned i = 1; i < siblings; ++i) {
+        worker& victim = home_.worker_at((index_ + i) % siblings);
+        for (const deque_kind kind : all_deques) {
+            if (token_node* node = victim.steal(kind)) return node;
+        }
+    }
+    return nullptr;
+}
+
+token_node* worker::find_elsewhere() noexcept {
+    const auto from = [&](domain& source) -> token_node* {
+        if (token_node* node = take_from(source, home_.stealable, steal_rota_)) return node;
+        const unsigned count = source.worker_count();
+        for (unsigned w = 0; w < count; ++w) {
+            for (const weight each : all_weights) {
+                if (!may_run_class(each)) continue;
+                if (token_node* node = source.worker_at(w).steal(kind_of(each))) return node;
+            }
+        }
+        return nullptr;
+    };
     for (const unsigned victim : home_.neighbours) {
-        if (token_node* node = take_from(crew_.at(victim), home_.stealable, steal_rota_)) {
+        if (token_node* node = from(crew_.at(victim))) {
             stolen.add();
             return node;
         }
     }
     return nullptr;
+}
+
+bool worker::has_room(deque_kind kind) const noexcept {
+    return deques_[static_cast<std::size_t>(kind)].has_room();
+}
+
+bool worker::keep(token_node& node) noexcept {
+    const deque_kind kind = kind_of(node);
+    const weight weight_class = node.weight_class;
+    if (!at(kind).push(node)) return false;
+    if ((own_offers_ & bit_of(kind)) == 0) {
+        own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
+        // Relaxed: the fence below orders it before the look for sleepers; who is awake finds it
+        // soon.
+        offers_.store(own_offers_, std::memory_order_relaxed);
+    }
+    // Between the push and the look for sleepers; pairs with idle_set::announce().
+    full_fence();
+    if (kind == deque_kind::anchored) {
+        crew_.wake_in(home_.number);
+    } else {
+        crew_.wake_for(weight_class, home_.number);
+    }
+    return true;
+}
+
+token_node* worker::pop_own() noexcept {
+    if (own_offers_ == 0) return nullptr;
+    for (const deque_kind kind : all_deques) {
+        if ((own_offers_ & bit_of(kind)) == 0) continue;
+        if (token_node* node = at(kind).pop()) return node;
+        // Only this thread fills it, so that it stays empty until this thread says otherwise.
+        own_offers_ = static_cast<deque_mask>(own_offers_ & ~bit_of(kind));
+        offers_.store(own_offers_, std::memory_order_relaxed);
+    }
+    return nullptr;
+}
+
+token_node* worker::pop_created() noexcept {
+    for (std::size_t i = 0; i < all_deques.size(); ++i) {
+        if (token_node* node = at(all_deques[i]).pop_above(isolation_->marks_[i])) return node;
+    }
+    return nullptr;
+}
+
+token_node* worker::steal(deque_kind kind) noexcept {
+    // Seq_cst: a worker that has announced itself idle relies on seeing what was pushed before.
+    if ((offers_.load(std::memory_order_seq_cst) & bit_of(kind)) == 0) return nullptr;
+    for (;;) {
+        const work_deque::stolen attempt = at(kind).steal();
+        // A lost race is no reason to go: there may be more (lib/sleep/README.md).
+        if (attempt.outcome != steal_outcome::lost) return attempt.node;
+    }
+}
+
+bool worker::offers(deque_kind kind) const noexcept {
+    // Seq_cst: as in steal().
+    return (offers_.load(std::memory_order_seq_cst) & bit_of(kind)) != 0 &&
+           !deques_[static_cast<std::size_t>(kind)].seems_empty();
 }
 
 token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota) noexcept {
@@ -123,24 +286,29 @@ void worker::run(token_node& node) noexcept {
     pay();
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(node.weight_class);
-        if (kill_popped(node)) {
-            killed[index].add();
-            ++finished_;
-        }
+        const kill_result came = kill_popped(crew_, node);
+        if (came != kill_result::husk) ++finished_;
+        if (came == kill_result::killed) killed[index].add();
         return;
     }
     if (!node.state.begin_execution()) {
         drop_husk(node);
         return;
     }
-    execute(node, origin::mailbox);
+    execute(node, true);
 }
 
-void worker::execute(token_node& node, origin from) noexcept {
+void worker::execute(token_node& node, bool owns_reference) noexcept {
     const frame_type& type = node.type();
     const std::size_t index = index_of(node.weight_class);
+    const bool is_anchored = node.anchored();
+    if (is_anchored) {
+        anchored.add();
+        if (home_of(node) != home_.number) [[unlikely]]
+            escapes.add();
+    }
     // Relaxed: a number for people to look at.
-    node.domain.store(static_cast<std::uint16_t>(domain_index_), std::memory_order_relaxed);
+    node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
 
     execution_stack::frame frame{.node = &node};
     executing.push(frame);
@@ -150,14 +318,13 @@ void worker::execute(token_node& node, origin from) noexcept {
     executing.pop();
 
     executed[index].add();
+    if (is_anchored) release_anchor(crew_, node);
+    strand* const line = node.serial ? node.line : nullptr;
     // Given back before anyone can see the token done, so that who has seen it finds room.
-    if (from != origin::overflow) ++finished_;
+    if (node.way != route::here) ++finished_;
     if (finished_ >= crew_.in_flight.block() || crew_.room.has_waiters()) settle_finished();
-    const bool owns_reference = from != origin::awaited;
     const state_word::finished end = node.state.finish(outcome, owns_reference);
     if (end.won) [[likely]] {
-        // Counted after it is terminal: who finds the runtime idle finds all tokens done.
-        (outcome == token_state::completed ? completed : failed)[index].add();
         if (end.last) recycle(node);
         wake_waiters(node, end);
     } else {
@@ -165,14 +332,26 @@ void worker::execute(token_node& node, origin from) noexcept {
         type.drop_outcome(node, outcome);
         if (owns_reference) drop_reference(node);
     }
+    if (line != nullptr) crew_.end_turn(*line);
+    // Counted after it is terminal: who finds the runtime idle finds all tokens done.
+    if (end.won) [[likely]]
+        (outcome == token_state::completed ? completed : failed)[index].add();
 }
 
-bool worker::may_run(weight weight_class, unsigned home) const noexcept {
-    return home == domain_index_ || may_run_class(weight_class);
+chain* worker::current_chain() const noexcept {
+    const token_node* node = executing.innermost();
+    return node != nullptr && node->chained ? node->calls : nullptr;
+}
+
+bool worker::may_run(const token_node& node) const noexcept {
+    if (runtime_of(node) != runtime()) return false;
+    // Relaxed: the gate's until somebody begins the token.
+    return node.domain.load(std::memory_order_relaxed) == home_.number ||
+           (!node.anchored() && may_run_class(node.weight_class));
 }
 
 bool worker::may_run_class(weight weight_class) const noexcept {
-    return (home_.stealable & bit_of(lane_of(weight_class))) != 0;
+    return (home_.stealable & bit_of(lane_of(weight_class, false))) != 0;
 }
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }
@@ -180,7 +359,7 @@ bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_de
 void worker::rest() noexcept {
     settle_all();
     const event_count::ticket ticket = wake.look();
-    crew_.idle.announce(number_);
+    idle_.announce(idle_number_);
     if (token_node* node = find()) {
         withdraw();
         run(*node);
@@ -200,7 +379,7 @@ void worker::rest() noexcept {
 // Leaves the idle set. If somebody has claimed this worker, it is counted on for a token that it
 // may not be the one to take.
 void worker::withdraw() noexcept {
-    if (!crew_.idle.withdraw(number_)) owes_ = true;
+    if (!idle_.withdraw(idle_number_)) owes_ = true;
 }
 
 // Whoever was claimed, or has set a mailbox's hint again, pays before it runs anything: others may
@@ -208,7 +387,7 @@ void worker::withdraw() noexcept {
 void worker::pay() noexcept {
     if (owes_) [[unlikely]] {
         owes_ = false;
-        crew_.pass_on(domain_index_);
+        crew_.pass_on(home_.number);
     }
 }
 
@@ -227,35 +406,72 @@ bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
     return wake.happened_since(taken);
 }
 
-bool worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(owner.isolation_) {
+    for (std::size_t i = 0; i < all_deques.size(); ++i) {
+        marks_[i] = owner.at(all_deques[i]).mark();
+    }
+    owner.isolation_ = this;
+}
+
+worker::isolation::~isolation() { owner_.isolation_ = outer_; }
+
+bool worker::run_awaited(token_node& awaited) noexcept {
+    // The newest of its deque, most often: fork and join.
+    if (!may_run(awaited)) return false;
+    if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
+        run(awaited);
+        return is_terminal(awaited.state.phase());
+    }
+    // Its entry in a mailbox or deque becomes a husk.
+    if (!awaited.state.begin_execution_leaving_husk()) return false;
+    execute(awaited, false);
+    return true;
+}
+
+wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     const auto done = [&] { return is_terminal(awaited.state.phase()); };
     const auto late = [&] { return deadline && steady_now() >= *deadline; };
+    // Too deep, or isolated: it sleeps, and somebody else does the work of its domain meanwhile. If
+    // there is nobody, it goes deeper rather than wait for what it might have to do itself.
+    std::optional<substitute> other;
+    bool alone = false;
     while (!done() && !late()) {
-        if (may_nest() && run_one()) continue;
+        const bool open = isolation_ == nullptr && (may_nest() || alone);
+        if (open ? run_one() : help()) continue;
+        // Its turn may have come since: a token of a strand, above all.
+        if (run_awaited(awaited)) break;
         settle_all();
-        std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake);
+        if (!open && !other) {
+            other.emplace(crew_, home_.number);
+            alone = !other->found();
+            if (alone && isolation_ == nullptr) continue;
+        }
+        std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake, executing,
+                                                     deadline.has_value());
         const event_count::ticket ticket = wake.look();
         if (is_terminal(state_word::phase_of(awaited.state.announce_helper()))) break;
-        const bool offers_help = may_nest();
-        if (offers_help) {
-            crew_.idle.announce(number_);
-            if (token_node* node = find()) {
+        if (listed->closes_a_cycle()) return wait_end::deadlock;
+        // Isolated, with nobody to stand in: it listens for the awaited token at least.
+        const bool listens = open || alone;
+        if (listens) {
+            idle_.announce(idle_number_);
+            token_node* const node = open ? find() : nullptr;
+            const bool ready = awaited.state.phase() == token_state::admitted && may_run(awaited);
+            if (node != nullptr || ready) {
                 withdraw();
                 listed.reset();
-                run(*node);
+                if (node != nullptr) run(*node);
                 continue;
             }
         }
         full_fence();
         crew_.tell_room();
         if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
-        if (offers_help) withdraw();
+        if (listens) withdraw();
     }
     pay();
-    return done();
+    return done() ? wait_end::terminal : wait_end::late;
 }
-
-bool worker::is_executing(const token_node& node) const noexcept { return executing.holds(node); }
 
 void worker::settle(credit_pool& lane_credits) noexcept {
     if (lane_credits_ != &lane_credits) {

@@ -3,9 +3,11 @@
 /// One worker: a pinned thread that runs tokens.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <semaphore>
 #include <thread>
@@ -14,6 +16,7 @@
 
 #include "domain/counters.hpp"
 #include "domain/crew.hpp"
+#include "domain/deque.hpp"
 #include "domain/execution_stack.hpp"
 #include "domain/mailbox.hpp"
 #include "sleep/event_count.hpp"
@@ -26,14 +29,44 @@ struct muster {
     std::atomic<bool> failed{false};       ///< one of them has run out of memory on its way
 };
 
-/// A worker of one domain. The loop: own mailbox, then the mailboxes of other domains by distance,
-/// then a short pause, then announce itself idle, spin, and park.
+/// The deques of a worker: for each weight class one for free tokens, which other domains may steal
+/// from, and one for anchored tokens, which only workers of the same domain may.
+enum class deque_kind : std::uint8_t { heavy, medium, light, anchored };
+
+inline constexpr std::array all_deques{deque_kind::anchored, deque_kind::heavy, deque_kind::medium,
+                                       deque_kind::light};
+
+[[nodiscard]] constexpr deque_kind kind_of(weight value) noexcept {
+    return static_cast<deque_kind>(index_of(value));
+}
+[[nodiscard]] inline deque_kind kind_of(const token_node& node) noexcept {
+    return node.anchored() ? deque_kind::anchored : kind_of(node.weight_class);
+}
+
+/// A set of deques, one bit each.
+using deque_mask = std::uint8_t;
+
+[[nodiscard]] constexpr deque_mask bit_of(deque_kind kind) noexcept {
+    return static_cast<deque_mask>(1U << static_cast<unsigned>(kind));
+}
+
+/// How a worker's wait for a token ended.
+enum class wait_end : std::uint8_t {
+    terminal,  ///< the token is terminal
+    late,      ///< the deadline passed
+    deadlock,  ///< the token cannot end before this wait does
+};
+
+/// A worker of one domain. The loop: own deques, own mailbox, the deques of the other workers of
+/// its domain, then other domains by distance, then a short pause, then announce itself idle, spin,
+/// and park. A reserve worker does the same while it stands in for one that is blocked, and rests
+/// otherwise.
 ///
 /// Members without a comment on threads belong to the worker's own thread.
 class alignas(64) worker {
   public:
-    /// @param number  in its crew; domain by domain
-    worker(crew& owner, unsigned domain_index, std::size_t number);
+    /// @param index  among the workers of its domain; those from `workers_per_core` up are reserves
+    worker(crew& owner, domain& home, unsigned index, const settings& chosen);
 
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
@@ -52,8 +85,18 @@ class alignas(64) worker {
     /// Runs one token, if there is one that it may run. False if not.
     bool run_one() noexcept;
 
-    /// True if this token is on its stack; its own thread only.
-    [[nodiscard]] bool is_executing(const token_node& node) const noexcept;
+    /// Runs one token, if there is one that may run on top of what waits on this stack.
+    bool help() noexcept;
+
+    /// The chain of the token that it executes; null if there is none.
+    [[nodiscard]] chain* current_chain() const noexcept;
+
+    /// Makes a reserve stand in for a blocked worker. False if the system has no thread to give.
+    /// Under the domain's reserve_lock.
+    [[nodiscard]] bool stand_up() noexcept;
+
+    /// The reserve rests from now on. Under the domain's reserve_lock.
+    void lie_down() noexcept { standing_.store(false, std::memory_order_seq_cst); }
 
     /// How many tokens are on its stack; its own thread only.
     [[nodiscard]] unsigned depth() const noexcept { return depth_; }
@@ -61,49 +104,101 @@ class alignas(64) worker {
     /// Gives all credits back that it has collected; before it sleeps.
     void settle_all() noexcept;
 
+    /// Runs the awaited token itself, if it has not begun and may run here: at any depth, since a
+    /// plain call would be as deep. True if it is terminal now.
+    bool run_awaited(token_node& awaited) noexcept;
+
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
-    /// is nothing to run. True if the token is terminal.
-    bool wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
+    /// is nothing to run.
+    [[nodiscard]] wait_end wait_for(token_node& awaited,
+                                    std::optional<steady_ns> deadline) noexcept;
 
-    /// Where a token that this worker executes came from, and so what is given back at its end.
-    enum class origin : std::uint8_t {
-        mailbox,   ///< popped: the runtime's reference and an in-flight credit
-        awaited,   ///< begun by the worker that waits for it: the credit; its husk keeps the rest
-        overflow,  ///< run at once because there was no room: the reference; it held no credit
-    };
+    /// Runs a token that this worker has just begun. It gives up the runtime's reference at its
+    /// end, unless its husk keeps that.
+    void execute(token_node& node, bool owns_reference) noexcept;
 
-    /// Runs a token that this worker has just begun.
-    void execute(token_node& node, origin from) noexcept;
+    /// True if this deque has room for a token.
+    [[nodiscard]] bool has_room(deque_kind kind) const noexcept;
 
-    /// True if a token of this class in that domain's mailbox may run on this worker.
-    [[nodiscard]] bool may_run(weight weight_class, unsigned home) const noexcept;
+    /// Puts a token onto its deque, and wakes a worker if one that may run it is idle. False if
+    /// there is no room.
+    [[nodiscard]] bool keep(token_node& node) noexcept;
+
+    /// Takes the oldest token of a deque; null if there is none. Any thread.
+    [[nodiscard]] token_node* steal(deque_kind kind) noexcept;
+
+    /// True if a deque holds a token at this moment. Any thread.
+    [[nodiscard]] bool offers(deque_kind kind) const noexcept;
 
     /// True if it may run a free token of this class, wherever that is placed.
     [[nodiscard]] bool may_run_class(weight weight_class) const noexcept;
 
-    /// True if it may run one more token on top of those that wait on its stack.
-    [[nodiscard]] bool may_nest() const noexcept;
+    /// Limits what waits on this stack run to the awaited token and what is created meanwhile.
+    class isolation {
+      public:
+        explicit isolation(worker& owner) noexcept;
+        ~isolation();
+        isolation(const isolation&) = delete;
+        isolation& operator=(const isolation&) = delete;
+
+      private:
+        friend class worker;
+        worker& owner_;
+        const isolation* outer_;
+        std::array<std::int64_t, all_deques.size()> marks_{};
+    };
 
     /// The runtime of this worker, to compare tokens with.
     [[nodiscard]] const runtime_core* runtime() const noexcept { return crew_.runtime(); }
 
     [[nodiscard]] crew& owner() const noexcept { return crew_; }
-    [[nodiscard]] unsigned domain_index() const noexcept { return domain_index_; }
+    [[nodiscard]] unsigned domain_index() const noexcept { return home_.number; }
 
     event_count wake;             ///< any thread: notified by whoever claims this worker
+    event_count resumed;          ///< any thread: notified when a reserve is to stand in
     execution_stack executing;    ///< any thread may inspect
     counters_by_weight executed;  ///< tokens whose callable it ran
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;
-    own_counter stolen;  ///< tokens taken out of other domains' mailboxes
-    own_counter parked;  ///< times it went to sleep
+    own_counter stolen;    ///< tokens taken from other domains
+    own_counter parked;    ///< times it went to sleep
+    own_counter anchored;  ///< anchored tokens whose callable it ran
+    own_counter escapes;   ///< of those, tokens whose home is another domain: always 0
 
   private:
+    /// Somebody stands in while this lives.
+    class substitute {
+      public:
+        substitute(crew& owner, unsigned domain_index) noexcept
+            : owner_(owner), domain_index_(domain_index), found_(owner.stand_in(domain_index)) {}
+        ~substitute() {
+            if (found_) owner_.step_back(domain_index_);
+        }
+        substitute(const substitute&) = delete;
+        substitute& operator=(const substitute&) = delete;
+        [[nodiscard]] bool found() const noexcept { return found_; }
+
+      private:
+        crew& owner_;
+        const unsigned domain_index_;
+        const bool found_;
+    };
+
     void loop() noexcept;
+    void rest_as_reserve() noexcept;
     [[nodiscard]] token_node* find() noexcept;
+    [[nodiscard]] token_node* find_at_home() noexcept;
+    [[nodiscard]] token_node* find_elsewhere() noexcept;
+    [[nodiscard]] token_node* pop_own() noexcept;
+    [[nodiscard]] token_node* pop_created() noexcept;
     [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed,
                                         lane_rota& rota) noexcept;
+    [[nodiscard]] bool may_nest() const noexcept;
+    [[nodiscard]] bool may_run(const token_node& node) const noexcept;
+    [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
+        return deques_[static_cast<std::size_t>(kind)];
+    }
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
     void rest() noexcept;
@@ -115,13 +210,23 @@ class alignas(64) worker {
     void settle_finished() noexcept;
 
     crew& crew_;
-    const unsigned domain_index_;
-    const std::size_t number_;
     domain& home_;
+    const unsigned index_;                     ///< among the workers of its domain
+    const bool reserve_;                       ///< it works only while it stands in for another
+    idle_set& idle_;                           ///< where it announces itself
+    const std::size_t idle_number_;            ///< as what
+    std::unique_ptr<domain_arena> own_arena_;  ///< of a reserve; others are in their domain's
     lane_rota rota_;
     lane_rota steal_rota_;
-    bool owes_ = false;                    ///< a wake-up: see pay()
-    unsigned depth_ = 0;                   ///< tokens on its stack
+    bool owes_ = false;                     ///< a wake-up: see pay()
+    unsigned depth_ = 0;                    ///< tokens on its stack
+    unsigned kept_in_a_row_ = 0;            ///< tokens from own deques since it saw its mailbox
+    const isolation* isolation_ = nullptr;  ///< the innermost isolated wait on its stack
+    deque_mask own_offers_ = 0;             ///< its copy of offers_
+    std::array<work_deque, all_deques.size()> deques_;
+    /// Deques that may hold something; thieves look at nothing else. Written by its own thread.
+    alignas(64) std::atomic<deque_mask> offers_{0};
+    std::atomic<bool> standing_{false};    ///< a reserve that works
     std::int64_t finished_ = 0;            ///< in-flight credits not yet given back
     credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`
     std::int64_t taken_ = 0;               ///< its credits not yet given back

@@ -9,6 +9,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/worker.hpp"
+#include "locality/chain.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"
 
@@ -30,25 +31,95 @@ constexpr std::chrono::milliseconds look_again{1};
 gate::gate(crew& workers, const settings& chosen)
     : crew_(workers), placement_(chosen), submitters_(chosen.cores) {}
 
-token_node* gate::begin(operation_core& operation, const frame_type& type, admission how) {
+gate::anchorage::~anchorage() {
+    if (line_ != nullptr) crew_.strands.leave(*line_);
+    if (pin_) crew_.sticky_keys.release(pin_->slot);
+}
+
+unsigned gate::anchorage::take(const operation_core& operation, call_key key, unsigned candidate,
+                               bool in_chain) {
+    if (operation.serial) {
+        const auto entered = crew_.strands.enter({.high = key.hash, .low = key.second}, candidate);
+        line_ = entered.which;
+        first_ = entered.first;
+        return line_->domain();
+    }
+    // A chain's domain goes before that of a key; then the key need not be held.
+    if (in_chain) return candidate;
+    pin_ = crew_.sticky_keys.acquire(key.hash, candidate);
+    first_ = pin_->first;
+    return pin_->domain;
+}
+
+void gate::anchorage::move_into(token_node& node) noexcept {
+    node.serial = line_ != nullptr;
+    node.pinned = pin_.has_value();
+    if (line_ != nullptr) node.line = line_;
+    if (pin_) {
+        node.pin = {.slot = pin_->slot, .domain = static_cast<std::uint16_t>(pin_->domain)};
+    }
+    line_ = nullptr;
+    pin_.reset();
+}
+
+gate::caller gate::calling() {
+    worker* self = worker::current();
+    if (self != nullptr && &self->owner() != &crew_) self = nullptr;
+    return {.mine = submitters_.mine(),
+            .self = self,
+            .outer = self != nullptr ? self->current_chain() : nullptr};
+}
+
+token_node* gate::begin(operation_core& operation, const frame_type& type, admission how,
+                        call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
-    submitter& mine = submitters_.mine();
+    const caller who = calling();
+    submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
-    submitter::position_block& positions = mine.positions[index_of(weight_class)];
-    if (positions.next == positions.end) renew_positions(mine, weight_class);
+    const bool sticky = operation.keys != call_keys::none;
+    const bool anchored = sticky || who.outer != nullptr || operation.lead != nullptr;
 
-    place wanted = positions.where;
-    if (weight_class == weight::heavy) {
-        // Front-back fill: the lowest domain that has a free worker; the position if none has.
-        if (const auto free = crew_.lowest_free(placement_.range(weight_class).first)) {
-            wanted.domain = *free;
+    // Precedence: the chain that it is created in, then its key, then its position.
+    anchorage anchor(crew_);
+    reservation room{.which = lane_of(weight_class, anchored)};
+    bool by_position = false;
+    if (anchored) [[unlikely]] {
+        if (who.outer != nullptr) {
+            room.where.domain = who.outer->domain();
+        } else {
+            room.where = next_place_with_room(mine, weight_class, room.which);
+            by_position = true;
         }
+        if (sticky) {
+            const unsigned candidate = room.where.domain;
+            const unsigned shared = anchor.take(operation, key, candidate, who.outer != nullptr);
+            if (who.outer == nullptr) {
+                room.where.domain = shared;
+                by_position = anchor.first();
+                if (shared != candidate) mine.redirected.add();
+            }
+        }
+        room.fixed = sticky || who.outer != nullptr;
+        room.queued = operation.serial;
+        if (who.self != nullptr && !room.queued && !by_position &&
+            room.where.domain == who.self->domain_index() &&
+            who.self->has_room(deque_kind::anchored)) {
+            room.way = route::deque;
+        }
+    } else if (who.self != nullptr && !operation.staggered &&
+               placement_.contains(weight_class, who.self->domain_index()) &&
+               who.self->has_room(kind_of(weight_class))) {
+        room.where.domain = who.self->domain_index();
+        room.way = route::deque;
+    } else {
+        room.where = next_place(mine, weight_class);
+        by_position = true;
     }
+
     const operation_label* label = find_label(*operation.label, type);
-    reservation room{.where = wanted};
     if (!reserve(mine, weight_class, room)) [[unlikely]] {
-        if (!reserve_slowly(operation, mine, room, how)) {
+        if (!reserve_slowly(operation, who, room, how)) {
             mine.refused[index_of(weight_class)].add();
             return nullptr;
         }
@@ -57,30 +128,40 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     token_node* node = nullptr;
     try {
         node = allocate_node(size_class_of(type.size));
+        if (mine.next_id == mine.end_id) {
+            // Relaxed: unique numbers, nothing else.
+            mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
+            mine.end_id = mine.next_id + number_block;
+        }
+        node->id = mine.next_id++;
+        node->operation = &operation;
+        node->label = label;
+        node->weight_class = weight_class;
+        node->way = room.way;
+        // Relaxed: published with the node.
+        node->domain.store(static_cast<std::uint16_t>(room.where.domain),
+                           std::memory_order_relaxed);
+        if (operation.lead != nullptr) {
+            node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
+                                      *label, *operation.lead);
+            node->chained = true;
+        } else if (who.outer != nullptr) {
+            who.outer->enter();
+            node->calls = who.outer;
+            node->chained = true;
+        } else {
+            node->runtime = operation.runtime;
+        }
     } catch (const std::bad_alloc&) {
-        release(weight_class, room);
+        if (node != nullptr) free_node(*node);
+        release(room);
         throw;
     }
-    if (mine.next_id == mine.end_id) {
-        // Relaxed: unique numbers, nothing else.
-        mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
-        mine.end_id = mine.next_id + number_block;
-    }
-    node->id = mine.next_id++;
-    node->operation = &operation;
-    node->label = label;
-    node->runtime = operation.runtime;
-    node->weight_class = weight_class;
-    // Relaxed: published with the node.
-    node->domain.store(static_cast<std::uint16_t>(room.where.domain), std::memory_order_relaxed);
-    if (room.run_here) {
-        node->position = no_position;
-    } else {
+    anchor.move_into(*node);
+    if (by_position && room.way == route::mailbox) {
         // Tokens that ran meanwhile on this thread may have used the block up.
-        if (positions.next == positions.end) [[unlikely]]
-            renew_positions(mine, weight_class);
-        node->position = positions.next++;
-        positions.where = placement_.after(weight_class, positions.where);
+        const std::uint64_t position = use_up_position(mine, weight_class);
+        if (!anchored) node->position = position;
     }
     return node;
 }
@@ -104,40 +185,114 @@ void gate::commit(token_node& node) {
             throw;
         }
     }
-    node.state.start(token_state::admitted, 2);
-    if (node.position == no_position) [[unlikely]] {
-        static_cast<void>(node.state.begin_execution());
-        worker::current()->execute(node, worker::origin::overflow);
+    if (node.serial) {
+        node.state.start(token_state::waiting, 2);
+        // Nobody has a handle yet who could have killed it.
+        if (node.line->submit(node) && node.state.admit()) crew_.post(node);
         return;
     }
-    const unsigned hint = crew_.chosen().workers_per_core == 1
-                              ? 0
-                              : placement_.of(weight_class, node.position).worker_hint;
-    crew_.post(node, lane_of(weight_class), node.domain.load(std::memory_order_relaxed), hint);
+    node.state.start(token_state::admitted, 2);
+    if (node.way == route::mailbox) {
+        const unsigned hint = crew_.chosen().workers_per_core == 1 || node.anchored()
+                                  ? 0
+                                  : placement_.of(weight_class, node.position).worker_hint;
+        crew_.post(node, hint);
+        return;
+    }
+    worker* self = worker::current();
+    if (node.way == route::deque && self->keep(node)) return;
+    // Beyond the limits; or what its arguments' constructors have called has filled the deque.
+    static_cast<void>(node.state.begin_execution());
+    self->execute(node, true);
 }
 
 void gate::abandon(token_node& node) noexcept {
-    release(node.weight_class, {.where = {.domain = node.domain.load(std::memory_order_relaxed)},
-                                .run_here = node.position == no_position});
+    if (node.chained) node.calls->leave_and_release();
+    if (node.serial) crew_.strands.leave(*node.line);
+    if (node.pinned) crew_.sticky_keys.release(node.pin.slot);
+    release({.where = {.domain = node.domain.load(std::memory_order_relaxed)},
+             .which = lane_of(node.weight_class, node.anchored()),
+             .way = node.way});
     free_node(node);
+}
+
+held_key gate::hold(operation_core& operation, call_key key) {
+    if (operation.keys == call_keys::none) {
+        throw operation_error("hold() was asked of operation '" + operation.label->name +
+                              "', which has no keys to hold: declare it with .sticky");
+    }
+    if (crew_.current_phase() != phase::open) open_or_throw(operation);
+    submitter& mine = submitters_.mine();
+    const unsigned candidate = next_place(mine, operation.weight_class).domain;
+    held_key held{.runtime = operation.runtime};
+    bool first = false;
+    if (operation.serial) {
+        const auto entered = crew_.strands.enter({.high = key.hash, .low = key.second}, candidate);
+        held.line = entered.which;
+        held.domain = entered.which->domain();
+        first = entered.first;
+    } else {
+        const pin taken = crew_.sticky_keys.acquire(key.hash, candidate);
+        held.slot = taken.slot;
+        held.domain = taken.domain;
+        first = taken.first;
+    }
+    if (first) use_up_position(mine, operation.weight_class);
+    return held;
+}
+
+place gate::next_place(submitter& mine, weight weight_class) noexcept {
+    submitter::position_block& positions = mine.positions[index_of(weight_class)];
+    if (positions.next == positions.end) renew_positions(mine, weight_class);
+    place wanted = positions.where;
+    if (weight_class == weight::heavy) {
+        // Front-back fill: the lowest domain that has a free worker; the position if none has.
+        if (const auto free = crew_.lowest_free(placement_.range(weight_class).first)) {
+            wanted.domain = *free;
+        }
+    }
+    return wanted;
+}
+
+// For what will stay where it is put: the first place, from the next position on, whose lane seems
+// to have room.
+place gate::next_place_with_room(submitter& mine, weight weight_class, lane which) noexcept {
+    const place wanted = next_place(mine, weight_class);
+    place here = wanted;
+    do {
+        if (mine.lane_credits[here.domain][static_cast<std::size_t>(which)] > 0 ||
+            crew_.at(here.domain).box.credits(which).available() > 0) {
+            return here;
+        }
+        here = placement_.after(weight_class, here);
+    } while (here.domain != wanted.domain);
+    return wanted;
+}
+
+std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexcept {
+    submitter::position_block& positions = mine.positions[index_of(weight_class)];
+    if (positions.next == positions.end) renew_positions(mine, weight_class);
+    positions.where = placement_.after(weight_class, positions.where);
+    return positions.next++;
 }
 
 // The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
 // another class could use. The other way round nobody is hurt: without in-flight credits all wait.
 bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
+    if (room.way == route::deque) return take_in_flight_credit(mine);
     if (!reserve_lane(mine, weight_class, room)) return false;
     if (take_in_flight_credit(mine)) return true;
-    crew_.give_back(crew_.at(room.where.domain).box.credits(lane_of(weight_class)), 1);
+    crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
     return false;
 }
 
 bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room) noexcept {
-    const lane which = lane_of(weight_class);
-    if (take_lane_credit(mine, room.where.domain, which)) return true;
+    if (take_lane_credit(mine, room.where.domain, room.which)) return true;
+    if (room.fixed) return false;
     // The lane is full: the next one of the class that is not.
     for (place next = placement_.after(weight_class, room.where); next.domain != room.where.domain;
          next = placement_.after(weight_class, next)) {
-        if (take_lane_credit(mine, next.domain, which)) {
+        if (take_lane_credit(mine, next.domain, room.which)) {
             room.where = next;
             return true;
         }
@@ -145,23 +300,24 @@ bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room)
     return false;
 }
 
-bool gate::reserve_slowly(const operation_core& operation, submitter& mine, reservation& room,
+bool gate::reserve_slowly(const operation_core& operation, const caller& who, reservation& room,
                           admission how) {
     if (how == admission::refuse) return false;
     const weight weight_class = operation.weight_class;
-    worker* self = worker::current();
-    if (self != nullptr && &self->owner() != &crew_) self = nullptr;
+    submitter& mine = who.mine;
     if (mine.in_flight_credits > 0) {
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
     }
+    std::optional<blocking_section> blocked;
     for (;;) {
-        if (self != nullptr) {
-            if (self->may_nest() && self->run_one()) {
+        if (who.self != nullptr) {
+            if (who.self->help()) {
                 if (reserve(mine, weight_class, room)) return true;
                 continue;
             }
-            if (reserve_beyond(mine, weight_class, room, *self)) return true;
-            self->settle_all();
+            if (reserve_beyond(mine, weight_class, room, *who.self)) return true;
+            who.self->settle_all();
+            if (!blocked) blocked.emplace();
         }
         const event_count::ticket ticket = crew_.room.prepare();
         try {
@@ -182,24 +338,27 @@ bool gate::reserve_slowly(const operation_core& operation, submitter& mine, rese
 // be waiting for this very call, so that it must go on somehow.
 bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                           const worker& self) noexcept {
-    // Beyond the in-flight limit, into a lane that has room: a debt, which this thread's next
-    // credits pay. One for each token on its stack.
+    // Beyond the in-flight limit, into a lane or deque that has room: a debt, which this thread's
+    // next credits pay. One for each token on its stack.
     if (-mine.in_flight_credits < static_cast<std::int64_t>(self.depth()) &&
-        reserve_lane(mine, weight_class, room)) {
+        (room.way == route::deque || reserve_lane(mine, weight_class, room))) {
         --mine.in_flight_credits;
         return true;
     }
     // At once, as a plain call would. It takes no credit and gives none.
-    if (self.may_run_class(weight_class)) {
-        room = {.where = {.domain = self.domain_index()}, .run_here = true};
-        return true;
-    }
-    return false;
+    const bool may_run_here =
+        room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
+    if (!may_run_here || room.queued) return false;
+    room.where = {.domain = self.domain_index()};
+    room.way = route::here;
+    return true;
 }
 
-void gate::release(weight weight_class, const reservation& room) noexcept {
-    if (room.run_here) return;
-    crew_.give_back(crew_.at(room.where.domain).box.credits(lane_of(weight_class)), 1);
+void gate::release(const reservation& room) noexcept {
+    if (room.way == route::here) return;
+    if (room.way == route::mailbox) {
+        crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
+    }
     crew_.give_back(crew_.in_flight, 1);
 }
 
@@ -262,6 +421,12 @@ void gate::count(std::array<std::uint64_t, weight_count>& accepted,
             refused[i] += each.refused[i].value();
         }
     });
+}
+
+std::uint64_t gate::redirected() const {
+    std::uint64_t sum = 0;
+    submitters_.for_each([&](const submitter& each) { sum += each.redirected.value(); });
+    return sum;
 }
 
 }  // namespace tokengate::detail

@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include <tokengate/detail/frame.hpp>
 
@@ -23,10 +24,10 @@ class gate {
   public:
     gate(crew& workers, const settings& chosen);
 
-    /// Reserves room for a token, numbers and places it. Null if refused.
+    /// Anchors a call, reserves room for it, numbers and places it. Null if refused.
     /// @throws runtime_stopped, std::bad_alloc
     [[nodiscard]] token_node* begin(operation_core& operation, const frame_type& type,
-                                    admission how);
+                                    admission how, call_key key);
 
     /// Puts a begun token into its mailbox.
     /// @throws runtime_stopped if the runtime was stopped since begin(); the token is gone then
@@ -35,25 +36,73 @@ class gate {
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
 
+    /// Holds a key without a token.
+    /// @throws operation_error, runtime_stopped, std::bad_alloc
+    [[nodiscard]] held_key hold(operation_core& operation, call_key key);
+
     /// Adds the counters of all submitters up; exact for tokens that happened before.
     void count(std::array<std::uint64_t, weight_count>& accepted,
                std::array<std::uint64_t, weight_count>& refused) const;
 
+    /// Tokens that a key drew to another domain than that of their turn.
+    [[nodiscard]] std::uint64_t redirected() const;
+
   private:
-    /// Room for one token.
-    struct reservation {
-        place where;
-        bool run_here = false;  ///< at once, on the calling worker, instead of in a mailbox
+    /// Who calls what.
+    struct caller {
+        submitter& mine;
+        worker* self;  ///< null if the thread is no worker of this runtime
+        chain* outer;  ///< the chain of the token that it executes; null if there is none
     };
 
+    /// What a call holds that anchors it, until its node holds it.
+    class anchorage {
+      public:
+        explicit anchorage(crew& owner) noexcept : crew_(owner) {}
+        ~anchorage();
+        anchorage(const anchorage&) = delete;
+        anchorage& operator=(const anchorage&) = delete;
+
+        /// Enters the strand or pins the key of a sticky call.
+        /// @return where its tokens are; `candidate` if there are none yet
+        /// @throws std::bad_alloc
+        [[nodiscard]] unsigned take(const operation_core& operation, call_key key,
+                                    unsigned candidate, bool in_chain);
+
+        /// Hands what it holds over to the node.
+        void move_into(token_node& node) noexcept;
+
+        [[nodiscard]] bool first() const noexcept { return first_; }
+
+      private:
+        crew& crew_;
+        strand* line_ = nullptr;
+        std::optional<tokengate::detail::pin> pin_;
+        bool first_ = false;  ///< no other token with the key is in flight
+    };
+
+    /// Room for one token.
+    struct reservation {
+        place where = {};
+        lane which = lane::medium;
+        route way = route::mailbox;
+        bool fixed = false;   ///< no other domain will do
+        bool queued = false;  ///< it may have to wait for its turn: a strand
+    };
+
+    [[nodiscard]] caller calling();
+    [[nodiscard]] place next_place(submitter& mine, weight weight_class) noexcept;
+    [[nodiscard]] place next_place_with_room(submitter& mine, weight weight_class,
+                                             lane which) noexcept;
+    std::uint64_t use_up_position(submitter& mine, weight weight_class) noexcept;
     [[nodiscard]] bool reserve(submitter& mine, weight weight_class, reservation& room) noexcept;
     [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class,
                                     reservation& room) noexcept;
-    [[nodiscard]] bool reserve_slowly(const operation_core& operation, submitter& mine,
+    [[nodiscard]] bool reserve_slowly(const operation_core& operation, const caller& who,
                                       reservation& room, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self) noexcept;
-    void release(weight weight_class, const reservation& room) noexcept;
+    void release(const reservation& room) noexcept;
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     void open_or_throw(const operation_core& operation) const;

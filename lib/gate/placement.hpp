@@ -49,6 +49,11 @@ class placement {
         return ranges_[index_of(weight_class)];
     }
 
+    /// True if the domain is in the class's range.
+    [[nodiscard]] bool contains(weight weight_class, unsigned domain) const noexcept {
+        return domain >= range(weight_class).first && domain < range(weight_class).last;
+    }
+
     [[nodiscard]] place of(weight weight_class, std::uint64_t position) const noexcept {
         const core_range& cores = range(weight_class);
         const auto step = static_cast<unsigned>(position % cores.size());

@@ -35,6 +35,7 @@ struct alignas(64) submitter {
 
     counters_by_weight accepted;  ///< any thread may read
     counters_by_weight refused;   ///< any thread may read
+    own_counter redirected;       ///< tokens that a key drew to another domain; any thread may read
 };
 
 /// The records of one runtime. A thread keeps its record until it ends; then the next new thread

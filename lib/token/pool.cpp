@@ -164,7 +164,7 @@ token_node* allocate_node(std::uint8_t size_class) {
         depots()[size_class].give({.head = node->next, .count = batch.count - 1});
     }
     unpoison(node, node_sizes[size_class]);
-    node->size_class = size_class;
+    node->size_class = size_class & 7U;
     return node;
 }
 

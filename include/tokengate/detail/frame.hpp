@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <tokengate/detail/key.hpp>
 #include <tokengate/detail/node.hpp>
 
 namespace tokengate::detail {
@@ -28,7 +29,16 @@ inline constexpr std::size_t largest_inline_result = 512;
 /// Nodes start at multiples of this many bytes.
 inline constexpr std::size_t cache_line = 64;
 
-/// A declared operation: what all its tokens share.
+struct lead_traits;
+
+/// Which keys the calls of an operation have.
+enum class call_keys : std::uint8_t {
+    none,          ///< it is not sticky
+    one,           ///< its anchor's name alone
+    by_arguments,  ///< a name and all arguments of the call
+};
+
+/// A declared operation: what all its tokens share. All but the type is set at registration.
 struct operation_core {
     explicit operation_core(const frame_type* frames) noexcept : type(frames) {}
     virtual ~operation_core() = default;
@@ -36,10 +46,33 @@ struct operation_core {
     operation_core& operator=(const operation_core&) = delete;
 
     const frame_type* type;                  ///< null if each call has a frame type of its own
-    const operation_label* label = nullptr;  ///< set at registration; with its type, if it has one
-    runtime_core* runtime = nullptr;         ///< set at registration
-    weight weight_class = weight::medium;    ///< set at registration
+    const operation_label* label = nullptr;  ///< with its type, if it has one
+    runtime_core* runtime = nullptr;
+    const lead_traits* lead = nullptr;  ///< its calls open chains
+    call_key name_key;                  ///< hashes of the operation's or anchor's name
+    weight weight_class = weight::medium;
+    call_keys keys = call_keys::none;
+    bool serial = false;     ///< tokens with equal keys run one at a time
+    bool staggered = false;  ///< always placed by position, also when a worker creates it
 };
+
+/// Throws operation_error: an argument of this call cannot be hashed, or not before it is moved.
+[[noreturn]] void throw_unhashable(const operation_core& operation);
+
+/// The key of a call with stored argument types D: of what the parameters will be.
+template <class... D, class... A>
+[[nodiscard, gnu::noinline]] call_key key_of_call(const operation_core& core,
+                                                  const A&... arguments) {
+    if constexpr (((hashable<D> && std::is_constructible_v<D, const A&>)&&...)) {
+        const auto hash_from = [&](std::uint64_t seed) {
+            return hash_arguments<D...>(seed, as_parameter_untouched<D>(arguments)...);
+        };
+        return {.hash = hash_from(core.name_key.hash),
+                .second = core.serial ? hash_from(core.name_key.second) : 0};
+    } else {
+        throw_unhashable(core);
+    }
+}
 
 /// Owns the callable of an operation.
 template <class F>
@@ -242,12 +275,22 @@ struct frame_functions {
     }
 };
 
+/// Holds the key that a call with these arguments would have.
+template <class... D, class... A>
+[[nodiscard]] held_key hold_key_of(operation_core& core, const A&... args) {
+    return hold_key(core, core.keys == call_keys::by_arguments ? key_of_call<D...>(core, args...)
+                                                               : core.name_key);
+}
+
 /// Makes a call: room, node, frame, mailbox. Null only if refused.
 template <class R, class... P, class... A>
 [[nodiscard]] token_node* make_call(operation_core& core, const frame_type& type, admission how,
                                     A&&... args) {
     using arguments = arguments_place<R, P...>;
-    token_node* node = begin_call(core, type, how);
+    const call_key key = core.keys == call_keys::by_arguments
+                             ? key_of_call<std::decay_t<P>...>(core, args...)
+                             : core.name_key;
+    token_node* node = begin_call(core, type, how, key);
     if (node == nullptr) return nullptr;
     if constexpr (!arguments::boxed &&
                   (std::is_nothrow_constructible_v<std::decay_t<P>, A&&> && ...)) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <string>
 
 #include <tokengate/detail/state_word.hpp>
@@ -15,7 +16,9 @@
 
 namespace tokengate::detail {
 
+class chain;
 class runtime_core;
+class strand;
 struct operation_core;
 struct token_node;
 
@@ -43,32 +46,89 @@ struct operation_label {
 /// Position of a token that has none.
 inline constexpr std::uint64_t no_position = std::numeric_limits<std::uint64_t>::max();
 
+/// Which way a token goes from the gate to a worker.
+enum class route : std::uint8_t {
+    mailbox,  ///< through a lane of its domain's mailbox; it holds a credit of that lane
+    deque,    ///< onto the deque of the worker that creates it
+    here,     ///< run at once by the worker that creates it, beyond all limits
+};
+
+/// A pin of a sticky key: the slot that counts it, and the domain that it holds.
+struct pinned_place {
+    std::uint32_t slot;
+    std::uint16_t domain;
+};
+
 /// The head of every token: 48 bytes, so that a token with one argument and a result, neither
 /// larger than a pointer, fits one cache line. Nodes are aligned to cache lines by the pool; the
-/// frame (arguments, result) follows the node.
+/// frame (outcome, arguments) follows the node.
 ///
 /// Who may write what: the submitting thread everything until the token is pushed; then the worker
 /// that popped it, until the token is terminal; then the last holder. The state word and the domain
 /// are atomic and may be read by anyone who holds a reference.
+///
+/// A token is **anchored** if it is in a chain, serial or pinned: it runs in one domain only. Such
+/// a token has no position; what anchors it takes its place.
 struct token_node {
     state_word state;
     std::atomic<std::uint16_t> domain{0};  ///< where the gate placed it, then where it runs
     weight weight_class = weight::medium;
-    std::uint8_t size_class = 0;  ///< which of the pool's free lists it came from
+    std::uint8_t size_class : 3 = 0;  ///< which of the pool's free lists it came from
+    route way : 2 = route::mailbox;   ///< how it left the gate
+    bool chained : 1 = false;         ///< `calls` holds; its domain is that of the chain
+    bool serial : 1 = false;          ///< `line` holds; it waits for its turn there
+    bool pinned : 1 = false;          ///< `pin` holds
     union {
         token_node* next = nullptr;   ///< link in free lists
-        const runtime_core* runtime;  ///< of a token: whose it is; only ever compared
+        const runtime_core* runtime;  ///< of a token without a chain: whose it is; only compared
+        chain* calls;                 ///< of a token in a chain, which knows the runtime
     };
     operation_core* operation = nullptr;  ///< valid while the token is not terminal
     const operation_label* label = nullptr;
     std::uint64_t id = 0;
-    std::uint64_t position = no_position;
+    union {
+        std::uint64_t position = no_position;  ///< of a free token
+        strand* line;
+        pinned_place pin;
+    };
 
     /// The functions of its frame.
     [[nodiscard]] const frame_type& type() const noexcept { return *label->type; }
+
+    /// True if it may run in one domain only.
+    [[nodiscard]] bool anchored() const noexcept { return chained || serial || pinned; }
 };
 
 static_assert(sizeof(token_node) == 48, "a small token fits one cache line");
+
+/// The link of a token that waits in a strand: the first bytes behind the head, where its outcome
+/// will be, which nobody builds before the token has left the strand.
+[[nodiscard]] inline token_node*& strand_link(token_node& node) noexcept {
+    static_assert(sizeof(token_node) % alignof(token_node*) == 0);
+    return *std::launder(reinterpret_cast<token_node**>(&node + 1));
+}
+
+/// What makes a call sticky: the hash of its key, and for serial keys a second one, which together
+/// tell keys apart.
+struct call_key {
+    std::uint64_t hash = 0;
+    std::uint64_t second = 0;
+};
+
+/// A key that is held without a token.
+struct held_key {
+    runtime_core* runtime = nullptr;  ///< null: nothing is held
+    strand* line = nullptr;           ///< of a serial key; otherwise `slot` counts it
+    std::uint32_t slot = 0;
+    unsigned domain = 0;
+};
+
+/// Holds the key of a call of this sticky operation.
+/// @throws operation_error if it is not sticky; runtime_stopped, std::bad_alloc
+[[nodiscard]] held_key hold_key(operation_core& operation, call_key key);
+
+/// Ends a hold.
+void let_go(const held_key& held) noexcept;
 
 /// What the gate does with a call when there is no room.
 enum class admission : std::uint8_t {
@@ -76,11 +136,11 @@ enum class admission : std::uint8_t {
     refuse,  ///< give up at once
 };
 
-/// First half of a call: reserves room, takes a node from the pool, numbers and places it.
-/// Null if refused. Blocks at a limit unless told to refuse.
+/// First half of a call: anchors and places it, reserves room, takes a node from the pool. Null if
+/// refused. Blocks at a limit unless told to refuse. The key matters to sticky operations only.
 /// @throws runtime_stopped, runtime_forked, std::bad_alloc
 [[nodiscard]] token_node* begin_call(operation_core& operation, const frame_type& type,
-                                     admission how);
+                                     admission how, call_key key);
 
 /// Second half: the frame is built; puts the token into its mailbox and wakes a worker if one is
 /// needed. The node carries two references: the runtime's and the caller's.
@@ -94,12 +154,37 @@ void abandon_call(token_node& node) noexcept;
 /// Destroys the outcome of a terminal token and returns its node to the pool.
 void recycle(token_node& node) noexcept;
 
+/// What a waiting worker may run on the stack of the one who waits.
+enum class helping : std::uint8_t {
+    anything,  ///< whatever the worker may run, up to `help_depth` tokens inside each other
+    isolated,  ///< the awaited token, and what is created on this worker while that runs
+};
+
 /// Waits until the token is terminal, by sleeping or, on a worker, by running other tokens.
-/// @throws runtime_forked in a child process
-void wait_terminal(token_node& node);
+/// @throws runtime_forked in a child process; deadlock if the wait could never end
+void wait_terminal(token_node& node, helping how);
 
 /// The same until `deadline` (std::chrono::steady_clock nanoseconds). True if terminal.
-[[nodiscard]] bool wait_terminal_until(token_node& node, std::int64_t deadline);
+[[nodiscard]] bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how);
+
+/// While it lives, the calling thread is taken to be blocked: if it is a worker, another thread
+/// stands in for it in its domain.
+class blocking_section {
+  public:
+    blocking_section() noexcept;
+    ~blocking_section();
+    blocking_section(const blocking_section&) = delete;
+    blocking_section& operator=(const blocking_section&) = delete;
+
+  private:
+    void* owner_ = nullptr;  ///< the worker for which somebody stands in
+};
+
+/// Kills a token. True if this ended it; false if it was terminal already.
+bool kill(token_node& node) noexcept;
+
+/// The seed of the chain that a token belongs to; empty if it is in none.
+[[nodiscard]] std::string seed_of_chain(const token_node& node);
 
 /// Throws the error of a token that ended without a result or an exception of its own.
 [[noreturn]] void throw_undelivered(const token_node& node);

@@ -43,7 +43,10 @@ namespace detail {
 ///     bits 0-2   phase        token_state
 ///     bit  3     sleeper      a thread sleeps on this word, or is about to
 ///     bit  4     helper       a worker waits for this token while it runs others
-///     bit  5     husk         one of the references is a mailbox entry that will not run it
+///     bit  5     husk         one of the references is an entry, in a mailbox, deque or strand,
+///     that
+///                             will not run it
+///     bit  6     doomed       it executes in name only: somebody kills it before it has begun
 ///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
@@ -76,6 +79,34 @@ class state_word {
 
     /// admitted -> executing, by a worker that leaves the mailbox's entry behind as a husk.
     [[nodiscard]] bool begin_execution_leaving_husk() noexcept { return begin(husk_bit); }
+
+    /// waiting -> admitted, by whoever puts the token into its mailbox once it is its turn. False
+    /// if somebody has killed it meanwhile: what is left is a husk.
+    [[nodiscard]] bool admit() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::waiting) return false;
+            // Relaxed: the mailbox publishes the token.
+        } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::admitted),
+                                              std::memory_order_relaxed));
+        return true;
+    }
+
+    /// waiting or admitted -> executing, leaving the entry behind, by whoever kills the token:
+    /// nobody else can run it, drop its arguments or kill it from now on. The phase that it had;
+    /// executing or a terminal one if it was too late, killed also if somebody else is about to
+    /// finish it so.
+    [[nodiscard]] token_state begin_killing() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if ((word & doomed_bit) != 0) return token_state::killed;
+            if (phase_of(word) >= token_state::executing) return phase_of(word);
+            // Acquire: as in begin().
+        } while (!word_.compare_exchange_weak(
+            word, with_phase(word, token_state::executing) | husk_bit | doomed_bit,
+            std::memory_order_acquire, std::memory_order_relaxed));
+        return phase_of(word);
+    }
 
     /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
     /// reference in the same step.
@@ -156,6 +187,7 @@ class state_word {
     static constexpr std::uint32_t sleeper_bit = 8;
     static constexpr std::uint32_t helper_bit = 16;
     static constexpr std::uint32_t husk_bit = 32;
+    static constexpr std::uint32_t doomed_bit = 64;
     static constexpr std::uint32_t one_reference = 256;
     static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
 

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/ending.hpp"
+
+#include "domain/worker.hpp"
+#include "fork.hpp"
+#include "runtime_core.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+// Ends a token that the caller has begun, but not run. False if somebody else was faster.
+bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept {
+    strand* const line = node.serial ? node.line : nullptr;
+    node.type().drop_arguments(node);
+    release_anchor(owner, node);
+    const state_word::finished end = node.state.finish(token_state::killed, owns_reference);
+    if (!end.won && owns_reference) drop_reference(node);
+    if (end.last) recycle(node);
+    wake_waiters(node, end);
+    if (line != nullptr) {
+        if (had_turn) {
+            owner.end_turn(*line);
+        } else {
+            owner.strands.leave(*line);
+        }
+    }
+    return end.won;
+}
+
+}  // namespace
+
+unsigned home_of(const token_node& node) noexcept {
+    if (node.chained) return node.calls->domain();
+    if (node.serial) return node.line->domain();
+    return node.pin.domain;
+}
+
+kill_result kill_popped(crew& owner, token_node& node) noexcept {
+    // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
+    if (!node.state.begin_execution()) {
+        drop_husk(node);
+        return kill_result::husk;
+    }
+    return kill_begun(owner, node, true, true) ? kill_result::killed : kill_result::too_late;
+}
+
+void crew::end_turn(strand& line) noexcept {
+    while (token_node* next = line.finish()) {
+        if (next->state.admit()) {
+            post(*next);
+            break;
+        }
+        // Killed while it waited: what is left of it is a credit and a husk.
+        const unsigned home = next->domain.load(std::memory_order_relaxed);
+        give_back(at(home).box.credits(lane_of(next->weight_class, true)), 1);
+        drop_husk(*next);
+    }
+    strands.leave(line);
+}
+
+void crew::kill_waiting() noexcept {
+    const auto kill_one = [&](token_node& node) {
+        const std::size_t index = index_of(node.weight_class);
+        const kill_result came = kill_popped(*this, node);
+        if (came == kill_result::husk) return;
+        give_back(in_flight, 1);
+        // Release: pairs with the acquire of whoever adds the counters up.
+        if (came == kill_result::killed)
+            killed_outside[index].fetch_add(1, std::memory_order_release);
+    };
+    for (const auto& home : domains_) {
+        for (unsigned l = 0; l < lane_count; ++l) {
+            const auto which = static_cast<lane>(l);
+            bool marked_again = false;
+            while (token_node* node = home->box.pop(which, marked_again)) {
+                give_back(home->box.credits(which), 1);
+                kill_one(*node);
+            }
+        }
+    }
+    for_each_worker([&](worker& each) {
+        for (const deque_kind kind : all_deques) {
+            while (token_node* node = each.steal(kind)) kill_one(*node);
+        }
+    });
+    full_fence();
+    tell_quiet();
+}
+
+void crew::kill_executing() noexcept {
+    for_each_worker([&](worker& each) {
+        each.executing.inspect([&](token_node& node) {
+            const std::size_t index = index_of(node.weight_class);
+            const auto end = node.state.finish(token_state::killed, false);
+            if (!end.won) return;
+            // Release: as above.
+            killed_outside[index].fetch_add(1, std::memory_order_release);
+            wake_waiters(node, end);
+        });
+    });
+    full_fence();
+    tell_quiet();
+}
+
+bool kill(token_node& node) noexcept {
+    const std::size_t index = index_of(node.weight_class);
+    const token_state was = node.state.begin_killing();
+    if (is_terminal(was)) return false;
+    if (was == token_state::executing) {
+        const state_word::finished end = node.state.finish(token_state::killed, false);
+        if (!end.won) return false;
+        wake_waiters(node, end);
+    }
+    // Not counted yet, the token keeps its runtime alive, and its operation with it.
+    crew& owner = node.operation->runtime->workers();
+    if (was < token_state::executing) {
+        owner.give_back(owner.in_flight, 1);
+        // Nobody else finishes a token that is marked as doomed.
+        static_cast<void>(kill_begun(owner, node, false, was == token_state::admitted));
+    }
+    // Once it is counted, the runtime may end; not before the list of runtimes is free.
+    const auto hold = hold_runtimes();
+    owner.killed_outside[index].fetch_add(1, std::memory_order_seq_cst);
+    owner.tell_quiet();
+    return true;
+}
+
+}  // namespace tokengate::detail

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// How tokens end: what each of them gives back, whichever way it ends. README.md, "How a token
+/// ends".
+#pragma once
+
+#include <tokengate/detail/node.hpp>
+
+#include "domain/crew.hpp"
+#include "domain/waiters.hpp"
+#include "locality/chain.hpp"
+#include "sleep/futex.hpp"
+
+namespace tokengate::detail {
+
+/// Whose a token is; only to be compared. May be asked as long as somebody holds the token.
+[[nodiscard]] inline const runtime_core* runtime_of(const token_node& node) noexcept {
+    return node.chained ? node.calls->runtime() : node.runtime;
+}
+
+/// The domain that an anchored token must run in.
+[[nodiscard]] unsigned home_of(const token_node& node) noexcept;
+
+/// Wakes whoever waits for a token that has just become terminal. The token may be gone already.
+inline void wake_waiters(token_node& node, const state_word::finished& end) noexcept {
+    if (end.wake) futex_wake_all(node.state.futex());
+    if (end.helper) waiting_workers::notify(&node);
+}
+
+/// Gives up a reference; the last holder recycles.
+inline void drop_reference(token_node& node) noexcept {
+    if (node.state.release()) recycle(node);
+}
+
+/// Gives up an entry whose token somebody else has begun.
+inline void drop_husk(token_node& node) noexcept {
+    if (node.state.release_husk()) recycle(node);
+}
+
+/// Leaves the token's chain and releases its pin. Once for each accepted token, when its callable
+/// has returned or it is certain that it will not run, and before anyone can see it terminal.
+inline void release_anchor(crew& owner, token_node& node) noexcept {
+    if (node.chained) node.calls->leave();
+    if (node.pinned) owner.sticky_keys.release(node.pin.slot);
+}
+
+/// What came of killing a token that has come out of a mailbox or deque.
+enum class kill_result : std::uint8_t {
+    husk,      ///< somebody else had begun it
+    too_late,  ///< it is not run, but somebody else has killed it first, and counts it
+    killed,    ///< to be counted by the caller
+};
+
+/// Kills a token that has come out of a mailbox or deque and gives up its reference. Unless it was
+/// a husk, the caller gives back its credit.
+[[nodiscard]] kill_result kill_popped(crew& owner, token_node& node) noexcept;
+
+}  // namespace tokengate::detail

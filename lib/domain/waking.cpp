@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom a new token wakes. Protocol: lib/sleep/README.md.
+#include <algorithm>
+
+#include "domain/crew.hpp"
+#include "domain/worker.hpp"
+
+namespace tokengate::detail {
+
+void crew::post(token_node& node, unsigned worker_hint) noexcept {
+    // The token may be gone as soon as it is pushed.
+    const weight weight_class = node.weight_class;
+    const bool anchored = node.anchored();
+    // Relaxed: nobody writes it while the token waits.
+    const unsigned home = node.domain.load(std::memory_order_relaxed);
+    at(home).box.push(lane_of(weight_class, anchored), node);
+    if (anchored) {
+        wake_in(home);
+    } else {
+        wake_for(weight_class, home, worker_hint);
+    }
+}
+
+bool crew::anybody_idle(unsigned first_domain) const noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    if (idle.any(first_domain * width, settings_.cores * width)) return true;
+    // Seq_cst: a reserve is counted before it announces itself, so that who does not see the count
+    // has pushed its token before the reserve looks.
+    if (standing_in_.load(std::memory_order_seq_cst) == 0) return false;
+    const std::size_t reserves = settings_.reserve_workers;
+    return idle_reserve.any(first_domain * reserves, settings_.cores * reserves);
+}
+
+worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    const std::size_t first = home * width;
+    auto claimed = idle.claim(first + worker_hint, first + width);
+    if (!claimed && worker_hint > 0) claimed = idle.claim(first, first + worker_hint);
+    if (claimed) return &at(home).worker_at(*claimed - first);
+    // Seq_cst: as in anybody_idle().
+    if (standing_in_.load(std::memory_order_seq_cst) == 0) return nullptr;
+    const std::size_t reserves = settings_.reserve_workers;
+    claimed = idle_reserve.claim(home * reserves, (home + 1) * reserves);
+    return claimed ? &at(home).worker_at(width + *claimed - home * reserves) : nullptr;
+}
+
+void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
+    const unsigned first = first_allowed_[index_of(weight_class)];
+    if (!anybody_idle(std::min(first, home))) return;
+    worker* claimed = claim_in(home, worker_hint);
+    for (const unsigned d : at(home).neighbours) {
+        if (claimed != nullptr) break;
+        if (d >= first) claimed = claim_in(d, 0);
+    }
+    if (claimed != nullptr) claimed->wake.notify_one();
+}
+
+void crew::wake_in(unsigned home) noexcept {
+    if (worker* claimed = claim_in(home, 0)) claimed->wake.notify_one();
+}
+
+void crew::pass_on(unsigned domain_index) noexcept {
+    // Each lane and deque, not only the first: those that sleep differ in what they may take.
+    const auto wake_for_free = [&](domain& source, lane_mask allowed) {
+        for (const weight each : all_weights) {
+            const lane which = lane_of(each, false);
+            if ((allowed & bit_of(which)) == 0) continue;
+            bool waits = source.box.holds(which);
+            for (unsigned w = 0; !waits && w < source.worker_count(); ++w) {
+                waits = source.worker_at(w).offers(kind_of(each));
+            }
+            if (waits) wake_for(each, source.number);
+        }
+    };
+    domain& home = at(domain_index);
+    wake_for_free(home, free_lanes);
+    bool anchored_waits = home.box.holds(lane::retry);
+    for (const weight each : all_weights) {
+        anchored_waits = anchored_waits || home.box.holds(lane_of(each, true));
+    }
+    for (unsigned w = 0; !anchored_waits && w < home.worker_count(); ++w) {
+        anchored_waits = home.worker_at(w).offers(deque_kind::anchored);
+    }
+    if (anchored_waits) wake_in(domain_index);
+    for (const unsigned d : home.neighbours) wake_for_free(at(d), home.stealable);
+}
+
+std::optional<unsigned> crew::lowest_free(unsigned first) const noexcept {
+    const std::size_t width = settings_.workers_per_core;
+    const auto found = idle.lowest(first * width, settings_.cores * width);
+    if (!found) return std::nullopt;
+    return static_cast<unsigned>(*found / width);
+}
+
+}  // namespace tokengate::detail
