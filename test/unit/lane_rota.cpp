@@ -34,9 +34,11 @@ TEST_CASE("an_empty_mailbox_is_not_served") { CHECK_FALSE(lane_rota(4).next(0).h
 TEST_CASE("fresh_lanes_are_served_in_rotation") {
     lane_rota rota(4);
     for (int round = 0; round < 3; ++round) {
-        CHECK(serve(rota, fresh_lanes) == lane::heavy);
-        CHECK(serve(rota, fresh_lanes) == lane::medium);
-        CHECK(serve(rota, fresh_lanes) == lane::light);
+        for (const bool anchored : {false, true}) {
+            for (const weight each : all_weights) {
+                CHECK(serve(rota, fresh_lanes) == lane_of(each, anchored));
+            }
+        }
     }
     const lane_mask two = bit_of(lane::heavy) | bit_of(lane::light);
     CHECK(serve(rota, two) == lane::heavy);
@@ -85,8 +87,10 @@ TEST_CASE("no_lane_that_stays_occupied_starves") {
             const lane chosen = serve(rota, others | bit_of(patient));
             unsigned& waits = waited[static_cast<std::size_t>(patient)];
             waits = chosen == patient ? 0 : waits + 1;
-            // A fresh lane waits for the two others, and for a retry after every `stride` of them.
-            REQUIRE(waits <= (patient == lane::retry ? stride : 2 + 2 / stride + 1));
+            // A fresh lane waits for all others, and for a retry after every `stride` of them.
+            constexpr unsigned others_fresh = lane_count - 2;
+            const unsigned most = others_fresh + others_fresh / stride + 1;
+            REQUIRE(waits <= (patient == lane::retry ? stride : most));
         }
     }
 }

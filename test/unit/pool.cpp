@@ -58,7 +58,7 @@ TEST_CASE("nodes_are_aligned_distinct_and_do_not_overlap") {
         std::set<token_node*> distinct;
         for (int i = 0; i < 1000; ++i) {
             nodes.push_back(allocate_node(size_class));
-            CHECK(nodes.back()->size_class == size_class);
+            CHECK(unsigned{nodes.back()->size_class} == size_class);
             REQUIRE(reinterpret_cast<std::uintptr_t>(nodes.back()) % 64 == 0);
             REQUIRE(distinct.insert(nodes.back()).second);
             fill(*nodes.back(), i % 251);
