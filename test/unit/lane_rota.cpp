@@ -17,6 +17,7 @@ using detail::fresh_lanes;
 using detail::lane;
 using detail::lane_count;
 using detail::lane_mask;
+using detail::lane_of;
 using detail::lane_rota;
 
 lane serve(lane_rota& rota, lane_mask occupied) {
