@@ -227,16 +227,19 @@ class strand_table::visit {
 
     /// Ends the visit. What is unlinked is freed if nobody else is visiting.
     void depart() noexcept {
-        if (retired_ != nullptr || bucket_.limbo.load(std::memory_order_relaxed) != nullptr) {
-            if (depart_alone()) return;
-            put_off();
-        }
+        if (depart_alone()) return;
+        put_off();
         // Release: what this visit has read, it has read before anything is freed by whoever comes
         // out last. Acquire: whoever that is sees what the others have put off.
         departed(bucket_.list.fetch_sub(one_visitor, std::memory_order_acq_rel));
     }
 
+    /// Ends it if something is unlinked and nobody else is visiting; frees what is unlinked.
     [[nodiscard]] bool depart_alone() noexcept {
+        // Relaxed: only a hint; departed() looks again.
+        if (retired_ == nullptr && bucket_.limbo.load(std::memory_order_relaxed) == nullptr) {
+            return false;
+        }
         std::uint64_t seen = bucket_.list.load(std::memory_order_relaxed);
         if (visitors_of(seen) != 1) return false;
         take_limbo();
@@ -246,16 +249,17 @@ class strand_table::visit {
                 seen, seen - one_visitor, std::memory_order_acq_rel, std::memory_order_relaxed)) {
             return false;
         }
-        inside_ = false;
         while (retired_ != nullptr) {
             strand* const record = retired_;
             retired_ = record->next_retired_.load(std::memory_order_relaxed);
             free_record(*record);
         }
+        departed(seen);
         return true;
     }
 
-    /// After the visit: the last one out goes back in if something waits to be freed.
+    /// After the visit: the last one out goes back in if something waits to be freed. Somebody may
+    /// have come, put something off and gone while this visit ended, however it did.
     void departed(std::uint64_t before) noexcept {
         inside_ = false;
         if (visitors_of(before) != 1) return;
