@@ -138,17 +138,18 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         node->label = label;
         node->weight_class = weight_class;
         node->way = room.way;
+        node->position = no_position;
+        // The node may have been another token before.
+        node->chained = operation.lead != nullptr || who.outer != nullptr;
         // Relaxed: published with the node.
         node->domain.store(static_cast<std::uint16_t>(room.where.domain),
                            std::memory_order_relaxed);
         if (operation.lead != nullptr) {
             node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
                                       *label, *operation.lead);
-            node->chained = true;
         } else if (who.outer != nullptr) {
             who.outer->enter();
             node->calls = who.outer;
-            node->chained = true;
         } else {
             node->runtime = operation.runtime;
         }

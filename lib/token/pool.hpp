@@ -23,7 +23,7 @@ inline constexpr std::array<std::size_t, 6> node_sizes{64, 128, 192, 256, 512, 1
 
 /// Takes a node of a size class. A few instructions while the thread's own free list has one; once
 /// in a batch an exchange with the shared depot; the system is asked only when that is empty.
-/// The memory holds a fresh token_node with its size class set.
+/// The memory holds a token_node, perhaps one that was used before, with its size class set.
 /// @throws std::bad_alloc if the system has no memory left
 [[nodiscard]] token_node* allocate_node(std::uint8_t size_class);
 
