@@ -72,9 +72,9 @@ class crew {
     /// take from and that holds a token (lib/sleep/README.md).
     void pass_on(unsigned domain_index) noexcept;
 
-    /// A token of this strand, whose turn it was, has left its callable or will not run: posts the
-    /// next one, and leaves the strand.
-    void end_turn(strand& line) noexcept;
+    /// Posts the next token of a strand. Once for each token whose turn it was, when its callable
+    /// has returned or it is certain that nothing of this strand runs any more.
+    void pass_turn(strand& line) noexcept;
 
     /// A worker of this domain is about to block: has another thread stand in for it. False if
     /// there is none to be had.

@@ -7,9 +7,6 @@
 
 namespace tokengate::detail {
 
-namespace {
-
-// Ends a token that the caller has begun, but not run. False if somebody else was faster.
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
@@ -19,16 +16,11 @@ bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_tur
     if (end.last) recycle(node);
     wake_waiters(node, end);
     if (line != nullptr) {
-        if (had_turn) {
-            owner.end_turn(*line);
-        } else {
-            owner.strands.leave(*line);
-        }
+        if (had_turn) owner.pass_turn(*line);
+        owner.strands.leave(*line);
     }
     return end.won;
 }
-
-}  // namespace
 
 unsigned home_of(const token_node& node) noexcept {
     if (node.chained) return node.calls->domain();
@@ -45,18 +37,17 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
     return kill_begun(owner, node, true, true) ? kill_result::killed : kill_result::too_late;
 }
 
-void crew::end_turn(strand& line) noexcept {
+void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
         if (next->state.admit()) {
             post(*next);
-            break;
+            return;
         }
         // Killed while it waited: what is left of it is a credit and a husk.
         const unsigned home = next->domain.load(std::memory_order_relaxed);
         give_back(at(home).box.credits(lane_of(next->weight_class, true)), 1);
         drop_husk(*next);
     }
-    strands.leave(line);
 }
 
 void crew::kill_waiting() noexcept {
@@ -92,6 +83,9 @@ void crew::kill_executing() noexcept {
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
             const std::size_t index = index_of(node.weight_class);
+            // Those who wait for its turn are to be killed too, whether it returns or not. Nothing
+            // runs any more, so that two of them cannot meet.
+            if (node.serial && node.state.end_turn()) pass_turn(*node.line);
             const auto end = node.state.finish(token_state::killed, false);
             if (!end.won) return;
             // Release: as above.

@@ -44,6 +44,11 @@ inline void release_anchor(crew& owner, token_node& node) noexcept {
     if (node.pinned) owner.sticky_keys.release(node.pin.slot);
 }
 
+/// Ends a token that the caller has begun, but will not run. It gives up the runtime's reference,
+/// if it owns that, and passes the turn of a serial token on, if it had come. True if the caller is
+/// to count it; false if somebody has killed it first.
+bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept;
+
 /// What came of killing a token that has come out of a mailbox or deque.
 enum class kill_result : std::uint8_t {
     husk,      ///< somebody else had begun it

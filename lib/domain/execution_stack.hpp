@@ -50,6 +50,14 @@ class execution_stack {
         return own_ == nullptr ? nullptr : own_->node;
     }
 
+    /// True if a serial token executes, on top or beneath others. Worker only.
+    [[nodiscard]] bool holds_a_turn() const noexcept {
+        for (const frame* each = own_; each != nullptr; each = each->outer) {
+            if (each->node->serial) return true;
+        }
+        return false;
+    }
+
     /// True if this token, which is not terminal, cannot go on before the innermost one of this
     /// stack returns: it is on the stack, or waits in a strand for one that is. The worker only, or
     /// whoever knows that it is not pushing or popping.

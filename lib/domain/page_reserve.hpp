@@ -25,24 +25,29 @@ class page_reserve {
     /// Room for so many pages. The memory is not touched before use.
     /// @throws std::bad_alloc
     explicit page_reserve(std::size_t pages)
-        : memory_(static_cast<std::byte*>(
-              ::operator new (pages* page_bytes, std::align_val_t{alignment}))),
+        : bytes_(pages * page_bytes),
+          memory_(static_cast<std::byte*>(::operator new (bytes_, std::align_val_t{alignment}))),
           free_(static_cast<std::uint32_t>(pages), true) {}
 
     /// A page. Lock-free.
     [[nodiscard]] void* take() noexcept {
-        const auto slot = free_.pop();
-        if (!slot) {
-            // Only another oneTBB, with other page sizes, could make the bound wrong.
-            std::fputs("tokengate: a lane needs more pages than this oneTBB should\n", stderr);
-            std::abort();
+        if (const auto slot = free_.pop()) return memory_.get() + *slot * page_bytes;
+        // Serial tokens may go beyond the capacity (lib/gate/README.md), and another oneTBB could
+        // have other page sizes.
+        if (void* page = ::operator new (page_bytes, std::align_val_t{alignment}, std::nothrow)) {
+            return page;
         }
-        return memory_.get() + *slot * page_bytes;
+        std::fputs("tokengate: no memory for the tokens of a lane beyond its capacity\n", stderr);
+        std::abort();
     }
 
     /// Gives a page back. Lock-free.
     void give(void* page) noexcept {
         const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(page) - memory_.get());
+        if (offset >= bytes_) {
+            ::operator delete (page, std::align_val_t{alignment});
+            return;
+        }
         free_.push(static_cast<std::uint32_t>(offset / page_bytes));
     }
 
@@ -54,6 +59,7 @@ class page_reserve {
         }
     };
 
+    std::size_t bytes_;
     std::unique_ptr<std::byte, release> memory_;
     index_stack free_;
 };

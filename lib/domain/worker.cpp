@@ -154,6 +154,7 @@ bool worker::help() noexcept {
         run(*node);
         return true;
     }
+    pay();
     return false;
 }
 
@@ -320,6 +321,7 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     executed[index].add();
     if (is_anchored) release_anchor(crew_, node);
     strand* const line = node.serial ? node.line : nullptr;
+    const bool had_turn = line != nullptr && node.state.end_turn();
     // Given back before anyone can see the token done, so that who has seen it finds room.
     if (node.way != route::here) ++finished_;
     if (finished_ >= crew_.in_flight.block() || crew_.room.has_waiters()) settle_finished();
@@ -332,10 +334,18 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
         type.drop_outcome(node, outcome);
         if (owns_reference) drop_reference(node);
     }
-    if (line != nullptr) crew_.end_turn(*line);
+    if (line != nullptr) {
+        if (had_turn) crew_.pass_turn(*line);
+        crew_.strands.leave(*line);
+    }
     // Counted after it is terminal: who finds the runtime idle finds all tokens done.
     if (end.won) [[likely]]
         (outcome == token_state::completed ? completed : failed)[index].add();
+}
+
+bool worker::executes_live() const noexcept {
+    const token_node* node = executing.innermost();
+    return node != nullptr && !is_terminal(node->state.phase());
 }
 
 chain* worker::current_chain() const noexcept {
@@ -424,7 +434,13 @@ bool worker::run_awaited(token_node& awaited) noexcept {
     }
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return false;
-    execute(awaited, false);
+    if (crew_.current_phase() >= phase::killing) [[unlikely]] {
+        const std::size_t index = index_of(awaited.weight_class);
+        ++finished_;
+        if (kill_begun(crew_, awaited, false, true)) killed[index].add();
+    } else {
+        execute(awaited, false);
+    }
     return true;
 }
 

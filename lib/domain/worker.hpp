@@ -88,6 +88,9 @@ class alignas(64) worker {
     /// Runs one token, if there is one that may run on top of what waits on this stack.
     bool help() noexcept;
 
+    /// True if the token that it executes is not terminal, that is, was not killed meanwhile.
+    [[nodiscard]] bool executes_live() const noexcept;
+
     /// The chain of the token that it executes; null if there is none.
     [[nodiscard]] chain* current_chain() const noexcept;
 

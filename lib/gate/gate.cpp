@@ -346,6 +346,12 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
         --mine.in_flight_credits;
         return true;
     }
+    // Its strand, and all that fills the lane, may wait for a turn that this worker has.
+    if (room.queued && self.executing.holds_a_turn()) {
+        --mine.lane_credits[room.where.domain][static_cast<std::size_t>(room.which)];
+        --mine.in_flight_credits;
+        return true;
+    }
     // At once, as a plain call would. It takes no credit and gives none.
     const bool may_run_here =
         room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
@@ -365,10 +371,10 @@ void gate::release(const reservation& room) noexcept {
 
 bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
     std::int64_t& credits = mine.lane_credits[domain][static_cast<std::size_t>(which)];
-    if (credits == 0) {
+    if (credits <= 0) {
         credit_pool& pool = crew_.at(domain).box.credits(which);
-        credits = pool.take(pool.block(submitters_.size()));
-        if (credits == 0) return false;
+        credits += pool.take(pool.block(submitters_.size()) - credits);
+        if (credits <= 0) return false;
     }
     --credits;
     return true;
@@ -395,8 +401,10 @@ void gate::open_or_throw(const operation_core& operation) const {
                              "Nothing was accepted: create a new runtime in the child");
     }
     const worker* self = worker::current();
-    const bool inside = self != nullptr && &self->owner() == &crew_;
-    // What was admitted may finish, with all that it needs.
+    // What was admitted may finish, with all that it needs; what was killed while it executes may
+    // not. (The call has been counted before this look, the kill is counted after its own step: so
+    // stop() counts the call, or this sees the kill.)
+    const bool inside = self != nullptr && &self->owner() == &crew_ && self->executes_live();
     if (inside && (now == phase::draining || now == phase::closing)) return;
     throw runtime_stopped(call +
                           (now != phase::stopped ? "while its runtime was stopping"

@@ -23,9 +23,9 @@ class chain_pool {
     [[nodiscard]] static chain& take() {
         for (;;) {
             // Acquire: pairs with the release in grow().
-            const unsigned count = block_count_.load(std::memory_order_acquire);
+            const unsigned count = block_count.load(std::memory_order_acquire);
             for (unsigned i = count; i-- > 0;) {  // the last block is as large as all others
-                if (const auto free = blocks_[i]->free.pop()) return blocks_[i]->records[*free];
+                if (const auto free = blocks[i]->free.pop()) return blocks[i]->records[*free];
             }
             grow(count);
         }
@@ -34,16 +34,16 @@ class chain_pool {
     /// Gives a record back; no counts are left.
     static void put(chain& which) noexcept {
         const unsigned block = block_of(which.number_);
-        blocks_[block]->free.push(which.number_ - first_of(block));
+        blocks[block]->free.push(which.number_ - first_of(block));
     }
 
     /// Calls `look` with each record.
     template <class Look>
     static void walk(Look&& look) {
         // Acquire: pairs with the release in grow().
-        const unsigned count = block_count_.load(std::memory_order_acquire);
+        const unsigned count = block_count.load(std::memory_order_acquire);
         for (unsigned i = 0; i < count; ++i) {
-            for (std::uint32_t each = 0; each < size_of(i); ++each) look(blocks_[i]->records[each]);
+            for (std::uint32_t each = 0; each < size_of(i); ++each) look(blocks[i]->records[each]);
         }
     }
 
@@ -122,24 +122,24 @@ class chain_pool {
         }();
         const std::scoped_lock guard(*lock);
         // Relaxed: only written under the lock.
-        if (block_count_.load(std::memory_order_relaxed) != count) return;
+        if (block_count.load(std::memory_order_relaxed) != count) return;
         if (count == most_blocks) throw std::bad_alloc();
         auto made = std::make_unique<block>(size_of(count));
         for (std::uint32_t i = 0; i < size_of(count); ++i) {
             made->records[i].number_ = first_of(count) + i;
         }
-        blocks_[count] = made.release();
+        blocks[count] = made.release();
         // Release: pairs with the acquire in take() and walk(), which then read the pointer.
-        block_count_.store(count + 1, std::memory_order_release);
+        block_count.store(count + 1, std::memory_order_release);
     }
 
     // Blocks are never freed: nodes hold on to their chains when the runtime is gone.
-    static constinit std::array<block*, most_blocks> blocks_;
-    static constinit std::atomic<unsigned> block_count_;
+    static constinit std::array<block*, most_blocks> blocks;
+    static constinit std::atomic<unsigned> block_count;
 };
 
-constinit std::array<chain_pool::block*, chain_pool::most_blocks> chain_pool::blocks_{};
-constinit std::atomic<unsigned> chain_pool::block_count_{0};
+constinit std::array<chain_pool::block*, chain_pool::most_blocks> chain_pool::blocks{};
+constinit std::atomic<unsigned> chain_pool::block_count{0};
 
 void chain::enter() noexcept {
     // Relaxed: the caller's own membership keeps the record, and nothing is published here.

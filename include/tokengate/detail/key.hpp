@@ -93,22 +93,25 @@ template <hashable T>
 struct key_part {
     const T& value;
 
+    // NOLINTBEGIN(readability-identifier-naming): the name that absl looks for
     template <class H>
     friend H AbslHashValue(H state, const key_part& part) {
         return key_hash(std::move(state), part.value);
     }
+    // NOLINTEND(readability-identifier-naming)
 };
 
 /// The hash of a call's arguments in their order, from a seed on: equal seeds and arguments have
-/// equal hashes. The arguments are of the types that the token stores (see as_parameter()).
+/// equal hashes. The arguments are of the types that the token stores (as_parameter_untouched()
+/// makes them so).
 ///
 /// Two hashes from different seeds make a fingerprint. They are independent for numbers, pointers
 /// and strings of up to 16 bytes; absl hashes longer strings, and the elements of unordered
 /// containers, to 64 bits before the seed comes in, so that two calls that differ in nothing else
 /// have equal fingerprints with a probability of 2^-64.
 ///
-/// Cost: a few nanoseconds; reads the arguments, takes no memory. Throws what the hash functions of
-/// the user's types throw.
+/// Cost: about a nanosecond for each number or 8 bytes of text; takes no memory. Throws what the
+/// hash functions of the user's types throw.
 template <hashable... D>
 [[nodiscard]] std::uint64_t hash_arguments(std::uint64_t seed, const D&... arguments) {
     return absl::HashOf(seed, key_part<D>{arguments}...);
@@ -121,26 +124,15 @@ template <hashable... D>
     return absl::HashOf(number, kind, name);
 }
 
-/// An argument as the token will store it: itself if it has the type already, otherwise converted,
-/// once. The key is made from the result, then that is moved into the token, so that a literal for
-/// a std::string parameter is hashed as the string that it becomes.
-template <class D, class A>
-    requires std::is_same_v<D, std::decay_t<D>>
-[[nodiscard]] decltype(auto) as_parameter(A&& argument) {
-    if constexpr (std::is_same_v<std::remove_cvref_t<A>, D>) {
-        return std::forward<A>(argument);  // a reference: nothing is copied or moved yet
-    } else {
-        return D(std::forward<A>(argument));
-    }
-}
-
-/// The same, but an argument that has to be converted is copied if it can be, and so remains as it
-/// was if the call is refused. What can only be moved is moved.
+/// An argument as the token will store it, for its hash: itself if it has the type already,
+/// otherwise converted, so that a literal for a std::string parameter is hashed as the string that
+/// it becomes. It is copied for that if it can be, so that the argument remains as it was; what can
+/// only be moved is moved.
 template <class D, class A>
     requires std::is_same_v<D, std::decay_t<D>>
 [[nodiscard]] decltype(auto) as_parameter_untouched(A&& argument) {
     if constexpr (std::is_same_v<std::remove_cvref_t<A>, D>) {
-        return std::forward<A>(argument);
+        return std::forward<A>(argument);  // a reference: nothing is copied or moved
     } else if constexpr (std::is_constructible_v<D, const std::remove_reference_t<A>&>) {
         return D(std::as_const(argument));
     } else {

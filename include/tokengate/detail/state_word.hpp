@@ -47,6 +47,7 @@ namespace detail {
 ///     that
 ///                             will not run it
 ///     bit  6     doomed       it executes in name only: somebody kills it before it has begun
+///     bit  7     turn over    of a serial token: somebody passes its turn on
 ///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
@@ -86,8 +87,10 @@ class state_word {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
             if (phase_of(word) != token_state::waiting) return false;
-            // Relaxed: the mailbox publishes the token.
+            // Release: pairs with the acquire in begin(); whoever begins the token in time knows
+            // what its turn was passed on for (a runtime out of time).
         } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::admitted),
+                                              std::memory_order_release,
                                               std::memory_order_relaxed));
         return true;
     }
@@ -106,6 +109,13 @@ class state_word {
             word, with_phase(word, token_state::executing) | husk_bit | doomed_bit,
             std::memory_order_acquire, std::memory_order_relaxed));
         return phase_of(word);
+    }
+
+    /// Claims the duty to pass the turn of a serial token on, at any time from when it is begun.
+    /// True for one caller only.
+    [[nodiscard]] bool end_turn() noexcept {
+        // Relaxed: the strand hands its state over; this only chooses who calls it.
+        return (word_.fetch_or(turn_over_bit, std::memory_order_relaxed) & turn_over_bit) == 0;
     }
 
     /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
@@ -188,6 +198,7 @@ class state_word {
     static constexpr std::uint32_t helper_bit = 16;
     static constexpr std::uint32_t husk_bit = 32;
     static constexpr std::uint32_t doomed_bit = 64;
+    static constexpr std::uint32_t turn_over_bit = 128;
     static constexpr std::uint32_t one_reference = 256;
     static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
 
