@@ -12,11 +12,10 @@ namespace tokengate::detail {
 namespace {
 
 // A list's word: its first record in the low 48 bits, as an address, and above it the number of
-// visitors. The record is found where it was, whatever the count does.
+// visitors: threads that are inside this bucket at this moment, 65534 at most.
 constexpr unsigned address_bits = 48;
 constexpr std::uint64_t address_mask = (std::uint64_t{1} << address_bits) - 1;
 constexpr std::uint64_t one_visitor = std::uint64_t{1} << address_bits;
-constexpr std::uint64_t most_visitors = std::numeric_limits<std::uint16_t>::max();
 
 std::uint64_t address_of(const strand* record) noexcept {
     return reinterpret_cast<std::uintptr_t>(record);
@@ -175,7 +174,8 @@ class strand_table::visit {
     void arrive() noexcept {
         // Acquire: pairs with every release on this word; see README.md.
         seen_ = bucket_.list.fetch_add(one_visitor, std::memory_order_acquire) + one_visitor;
-        assert(visitors_of(seen_) != 0 && visitors_of(seen_) < most_visitors);
+        assert(visitors_of(seen_) > 0 &&
+               visitors_of(seen_) < std::numeric_limits<std::uint16_t>::max());
         inside_ = true;
     }
 

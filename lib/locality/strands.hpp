@@ -47,7 +47,6 @@ class alignas(64) strand {
             if (queue_.compare_exchange_weak(seen, alone ? running : address_of(node),
                                              std::memory_order_acq_rel,
                                              std::memory_order_relaxed)) {
-                if (alone) holder_.store(&node, std::memory_order_relaxed);
                 return alone;
             }
         }
@@ -59,7 +58,6 @@ class alignas(64) strand {
     [[nodiscard]] token_node* finish() noexcept {
         token_node* next = ready_;
         if (next == nullptr) {
-            holder_.store(nullptr, std::memory_order_relaxed);
             std::uintptr_t seen = queue_.load(std::memory_order_relaxed);
             // A compare-exchange: a token may have been pushed since the load. Release: hands the
             // strand to the next submit().
@@ -72,16 +70,7 @@ class alignas(64) strand {
             next = oldest_first(queue_.exchange(running, std::memory_order_acquire));
         }
         ready_ = strand_link(*next);
-        holder_.store(next, std::memory_order_relaxed);
         return next;
-    }
-
-    /// The token that may run now, if there is one; only to be compared. Whoever executes a token
-    /// of this strand sees it here; others may see an old state, but never a token that has left.
-    [[nodiscard]] const token_node* holder() const noexcept {
-        // Relaxed: the question is whether it is one of the caller's own tokens. Those were let run
-        // before the caller asks, and are taken out of here before their memory can be reused.
-        return holder_.load(std::memory_order_relaxed);
     }
 
   private:
@@ -129,7 +118,6 @@ class alignas(64) strand {
 
     std::atomic<std::uintptr_t> queue_{unused};
     token_node* ready_ = nullptr;  ///< taken from the stack, oldest first; whoever may run owns it
-    std::atomic<const token_node*> holder_{nullptr};
     std::atomic<std::uint64_t> members_;
     const key_id key_;
     std::atomic<std::uintptr_t> next_{0};

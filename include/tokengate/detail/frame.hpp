@@ -63,7 +63,9 @@ struct operation_core {
 template <class... D, class... A>
 [[nodiscard, gnu::noinline]] call_key key_of_call(const operation_core& core,
                                                   const A&... arguments) {
-    if constexpr (((hashable<D> && std::is_constructible_v<D, const A&>)&&...)) {
+    if constexpr (((hashable<D> &&
+                    (std::is_same_v<A, D> || std::is_constructible_v<D, const A&>)) &&
+                   ...)) {
         const auto hash_from = [&](std::uint64_t seed) {
             return hash_arguments<D...>(seed, as_parameter_untouched<D>(arguments)...);
         };
