@@ -108,6 +108,13 @@ void crew::wake_everybody() noexcept {
     });
 }
 
+bool crew::all_pause_but(const worker& self) const noexcept {
+    bool pause = true;
+    for_each_worker(
+        [&](const worker& each) { pause = pause && (&each == &self || !each.moves()); });
+    return pause;
+}
+
 void crew::record_binding(unsigned domain_index, const bind_result& result) {
     if (result.bound) return;
     const std::scoped_lock guard(bind_lock_);

@@ -94,6 +94,10 @@ class crew {
     /// dropped by its worker.
     void kill_executing() noexcept;
 
+    /// True if all workers but this one wait for something, so that only this one can bring
+    /// anything on, or threads that are not workers.
+    [[nodiscard]] bool all_pause_but(const worker& self) const noexcept;
+
     /// The lowest domain from `first` up that has an idle worker.
     [[nodiscard]] std::optional<unsigned> lowest_free(unsigned first) const noexcept;
 

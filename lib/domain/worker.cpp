@@ -304,6 +304,8 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     const std::size_t index = index_of(node.weight_class);
     const bool is_anchored = node.anchored();
     if (is_anchored) {
+        // Its line comes while the callable runs.
+        if (node.pinned) crew_.sticky_keys.prefetch(node.pin.slot);
         anchored.add();
         if (home_of(node) != home_.number) [[unlikely]]
             escapes.add();
@@ -379,9 +381,12 @@ void worker::rest() noexcept {
     full_fence();
     crew_.tell_quiet();
     crew_.tell_room();
-    if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
-        parked.add();
-        wake.park(ticket);
+    {
+        const pause waiting(*this);
+        if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
+            parked.add();
+            wake.park(ticket);
+        }
     }
     withdraw();
 }
@@ -482,7 +487,10 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         }
         full_fence();
         crew_.tell_room();
-        if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
+        {
+            const pause waiting(*this);
+            if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
+        }
         if (listens) withdraw();
     }
     pay();

@@ -136,6 +136,21 @@ class alignas(64) worker {
     /// True if it may run a free token of this class, wherever that is placed.
     [[nodiscard]] bool may_run_class(weight weight_class) const noexcept;
 
+    /// While it lives, the worker does nothing but wait for others.
+    class pause {
+      public:
+        explicit pause(worker& owner) noexcept : owner_(owner) { owner_.pausing_ = true; }
+        ~pause() { owner_.pausing_ = false; }
+        pause(const pause&) = delete;
+        pause& operator=(const pause&) = delete;
+
+      private:
+        worker& owner_;
+    };
+
+    /// True if it runs or looks for something, or is about to. Any thread.
+    [[nodiscard]] bool moves() const noexcept { return !pausing_ && (!reserve_ || standing_); }
+
     /// Limits what waits on this stack run to the awaited token and what is created meanwhile.
     class isolation {
       public:
@@ -229,6 +244,7 @@ class alignas(64) worker {
     std::array<work_deque, all_deques.size()> deques_;
     /// Deques that may hold something; thieves look at nothing else. Written by its own thread.
     alignas(64) std::atomic<deque_mask> offers_{0};
+    std::atomic<bool> pausing_{false};
     std::atomic<bool> standing_{false};    ///< a reserve that works
     std::int64_t finished_ = 0;            ///< in-flight credits not yet given back
     credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`

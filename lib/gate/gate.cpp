@@ -74,10 +74,12 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
                         call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
+    const bool sticky = operation.keys != call_keys::none;
+    // The line of its slot comes while the rest is prepared.
+    if (sticky) crew_.sticky_keys.prefetch(crew_.sticky_keys.slot_of(key.hash));
     const caller who = calling();
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
-    const bool sticky = operation.keys != call_keys::none;
     const bool anchored = sticky || who.outer != nullptr || operation.lead != nullptr;
 
     // Precedence: the chain that it is created in, then its key, then its position.
@@ -331,6 +333,8 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
             crew_.room.cancel();
             return true;
         }
+        std::optional<worker::pause> waiting;
+        if (who.self != nullptr) waiting.emplace(*who.self);
         crew_.room.wait(ticket, steady_after(look_again));
     }
 }
@@ -346,19 +350,22 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
         --mine.in_flight_credits;
         return true;
     }
-    // Its strand, and all that fills the lane, may wait for a turn that this worker has.
-    if (room.queued && self.executing.holds_a_turn()) {
+    // At once, as a plain call would. It takes no credit and gives none.
+    const bool may_run_here =
+        room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
+    if (may_run_here && !room.queued) {
+        room.where = {.domain = self.domain_index()};
+        room.way = route::here;
+        return true;
+    }
+    // Beyond both limits: what fills them waits for a turn that this worker has, or for whoever
+    // waits for this call.
+    if ((room.queued && self.executing.holds_a_turn()) || crew_.all_pause_but(self)) {
         --mine.lane_credits[room.where.domain][static_cast<std::size_t>(room.which)];
         --mine.in_flight_credits;
         return true;
     }
-    // At once, as a plain call would. It takes no credit and gives none.
-    const bool may_run_here =
-        room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
-    if (!may_run_here || room.queued) return false;
-    room.where = {.domain = self.domain_index()};
-    room.way = route::here;
-    return true;
+    return false;
 }
 
 void gate::release(const reservation& room) noexcept {

@@ -13,6 +13,8 @@
 #include <new>
 #include <optional>
 
+#include "token/prefetch.hpp"
+
 namespace tokengate::detail {
 
 /// One token's share in a pinned slot.
@@ -73,7 +75,7 @@ class sticky_table {
         return {.slot = index, .domain = domain_in(seen), .first = false};
     }
 
-    /// Counts one token less; the last one frees the slot. Lock-free.
+    /// Counts one token less; the last one frees it. Lock-free.
     void release(std::uint32_t slot_number) noexcept {
         assert(slot_number < size_);
         const std::atomic_ref<std::uint64_t> slot(slots_[slot_number]);
@@ -85,6 +87,11 @@ class sticky_table {
             // token could come in between, and would go where nobody is.
             next = count_in(seen) == 1 ? 0 : seen - 1;
         } while (!slot.compare_exchange_weak(seen, next, std::memory_order_relaxed));
+    }
+
+    /// Fetches the cache line of a slot, for an acquire() or release() to come.
+    void prefetch(std::uint32_t slot_number) const noexcept {
+        prefetch_to_write(&slots_[slot_number]);
     }
 
     /// Where tokens of a key go at this moment; nothing if no token of its slot is in flight.
