@@ -13,7 +13,7 @@ namespace tokengate {
 /// of them were in flight all the time. For data that one core should keep in its cache from one
 /// round of tokens to the next. Made by operation::hold(). From apps/examples/heat.cpp:
 /// @code
-/// homes.push_back(relax.hold(row, column));  // this tile's tokens run in one domain from now on
+/// homes.push_back(relax.hold(row, column));  // this tile stays in one domain from now on
 /// @endcode
 ///
 /// A hold must not outlive its runtime. Different holds may be used from any threads.

@@ -86,7 +86,7 @@ class operation<R(P...)> : public detail::operation_handle {
     }
 
     /// Holds the key that a call with these arguments would have, in the domain where tokens with
-    /// it are in flight, or else where the next token of this operation would be placed.
+    /// it are in flight, or else in the one whose turn it is in the order of positions.
     /// Cost: about that of hashing the arguments; nothing is queued.
     /// @throws operation_error if the operation is not sticky; runtime_stopped, std::bad_alloc
     template <class... A>

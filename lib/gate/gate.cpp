@@ -226,7 +226,9 @@ held_key gate::hold(operation_core& operation, call_key key) {
     }
     if (crew_.current_phase() != phase::open) open_or_throw(operation);
     submitter& mine = submitters_.mine();
-    const unsigned candidate = next_place(mine, operation.weight_class).domain;
+    // By position for heavy keys too: nothing is queued, so that the lowest idle domain would get
+    // them all.
+    const unsigned candidate = next_turn(mine, operation.weight_class).domain;
     held_key held{.runtime = operation.runtime};
     bool first = false;
     if (operation.serial) {
@@ -244,10 +246,14 @@ held_key gate::hold(operation_core& operation, call_key key) {
     return held;
 }
 
-place gate::next_place(submitter& mine, weight weight_class) noexcept {
+place gate::next_turn(submitter& mine, weight weight_class) noexcept {
     submitter::position_block& positions = mine.positions[index_of(weight_class)];
     if (positions.next == positions.end) renew_positions(mine, weight_class);
-    place wanted = positions.where;
+    return positions.where;
+}
+
+place gate::next_place(submitter& mine, weight weight_class) noexcept {
+    place wanted = next_turn(mine, weight_class);
     if (weight_class == weight::heavy) {
         // Front-back fill: the lowest domain that has a free worker; the position if none has.
         if (const auto free = crew_.lowest_free(placement_.range(weight_class).first)) {

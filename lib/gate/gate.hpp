@@ -91,6 +91,7 @@ class gate {
     };
 
     [[nodiscard]] caller calling();
+    [[nodiscard]] place next_turn(submitter& mine, weight weight_class) noexcept;
     [[nodiscard]] place next_place(submitter& mine, weight weight_class) noexcept;
     [[nodiscard]] place next_place_with_room(submitter& mine, weight weight_class,
                                              lane which) noexcept;
