@@ -270,7 +270,7 @@ runtime_stats runtime_core::stats() const {
         .pinned_keys = keys.pinned_slots,
         .pinned_tokens = keys.pins,
         .serial_keys = crew_.strands.count(),
-        .open_chains = open_chains(this).size(),
+        .open_chains = count_open_chains(this),
         .redirected = gate_.redirected(),
         .short_of_reserves = crew_.short_of_reserves.load(std::memory_order_relaxed)};
     std::array<std::uint64_t, weight_count> accepted{};

@@ -62,18 +62,16 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how
     if (deadline && steady_now() >= *deadline) return false;
     const runtime_core* runtime = runtime_of(node);
     if (left_behind_by_fork(runtime)) throw_forked(node);
-    if (self->executing.holds_up(node) && !is_terminal(node.state.phase())) throw_deadlock(node);
+    // A wait with a deadline ends by itself.
+    if (!deadline && self->executing.holds_up(node) && !is_terminal(node.state.phase())) {
+        throw_deadlock(node);
+    }
     std::optional<worker::isolation> limits;
     if (how == helping::isolated) limits.emplace(*self);
     if (self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);
     return end == wait_end::terminal;
-}
-
-// The worker for which somebody stands in now, if anybody could be had.
-worker* replaced(worker* self) noexcept {
-    return self != nullptr && self->owner().stand_in(self->domain_index()) ? self : nullptr;
 }
 
 }  // namespace
@@ -86,12 +84,13 @@ bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how) {
     return wait_until(node, deadline, how);
 }
 
-blocking_section::blocking_section() noexcept : owner_(replaced(worker::current())) {}
+blocking_section::blocking_section() noexcept : owner_(worker::current()) {
+    // Whether or not anybody can be had to stand in.
+    if (owner_ != nullptr) static_cast<void>(static_cast<worker*>(owner_)->begin_blocking());
+}
 
 blocking_section::~blocking_section() {
-    if (owner_ == nullptr) return;
-    auto* const self = static_cast<worker*>(owner_);
-    self->owner().step_back(self->domain_index());
+    if (owner_ != nullptr) static_cast<worker*>(owner_)->end_blocking();
 }
 
 std::string seed_of_chain(const token_node& node) {

@@ -16,9 +16,11 @@
 #include <tokengate/topology.hpp>
 
 #include "burst.hpp"
+#include "chain.hpp"
 #include "options.hpp"
 #include "pi.hpp"
 #include "report.hpp"
+#include "storm.hpp"
 #include "topology.hpp"
 #include "waves.hpp"
 
@@ -27,6 +29,8 @@ namespace {
 
 constexpr double longest_window = 86'400.0;          // a day, in seconds
 constexpr std::uint64_t largest_seed = 0xffff'ffff;  // readers of JSON lose digits beyond 2^53
+constexpr std::uint32_t most_keys = 1'000'000;
+constexpr std::uint32_t most_leads = 100'000;
 constexpr std::uint64_t most_terms = 1'000'000'000;  // some 20 minutes of work
 
 /// Accepts numbers from `low` to `high`; unlike CLI::Range it turns NaN away too.
@@ -86,6 +90,8 @@ class command_line {
         add_pi();
         add_burst();
         add_topology();
+        add_storm();
+        add_chain();
     }
 
     int run(int argc, char** argv) {
@@ -106,6 +112,8 @@ class command_line {
         if (waves_command_->parsed()) return run_waves(waves_);
         if (pi_command_->parsed()) return run_pi(pi_);
         if (burst_command_->parsed()) return run_burst(burst_);
+        if (storm_command_->parsed()) return run_storm(storm_);
+        if (chain_command_->parsed()) return run_chain(chain_);
         return run_topology(topology_);
     }
 
@@ -184,15 +192,57 @@ class command_line {
         add_json(command, topology_.json);
     }
 
+    void add_storm() {
+        storm_command_ = app_.add_subcommand(
+            "storm", "Sticky keys by the thousand: each one's tokens must share its domain");
+        CLI::App& command = *storm_command_;
+        add_runtime_options(command, storm_.runtime);
+        command.add_option("--keys", storm_.keys, "Keys of the storm, 1 to 10^6")
+            ->check(from_to(std::uint32_t{1}, most_keys, "1 to 10^6"))
+            ->capture_default_str();
+        command.add_option("--tokens", storm_.tokens, "Tokens of each key, 1 to 10^6")
+            ->check(from_to(std::uint32_t{1}, most_keys, "1 to 10^6"))
+            ->capture_default_str();
+        command.add_option("--bursts", storm_.bursts, "Bursts beside the anchors, 0 to 1000")
+            ->check(from_to(std::uint32_t{0}, std::uint32_t{1000}, "0 to 1000"))
+            ->capture_default_str();
+        command.add_option("--seed", storm_.seed, "Of the order of the keys, 0 to 2^32 - 1")
+            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
+            ->capture_default_str();
+        command.add_flag("--broken", storm_.broken,
+                         "Leave the keys out, so that the checks find something");
+        add_json(command, storm_.json);
+    }
+
+    void add_chain() {
+        chain_command_ = app_.add_subcommand(
+            "chain", "Leads and what they create: all of it must share their domain and seed");
+        CLI::App& command = *chain_command_;
+        add_runtime_options(command, chain_.runtime);
+        command.add_option("--leads", chain_.leads, "How many, 1 to 10^5")
+            ->check(from_to(std::uint32_t{1}, most_leads, "1 to 10^5"))
+            ->capture_default_str();
+        command.add_option("--seed", chain_.seed, "Of kills, exceptions and waits, 0 to 2^32 - 1")
+            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
+            ->capture_default_str();
+        command.add_flag("--broken", chain_.broken,
+                         "Open no chains, so that the checks find something");
+        add_json(command, chain_.json);
+    }
+
     CLI::App app_{"TokenGate: synchronous operations as tokens on pinned cores.", "tokengate"};
     CLI::App* waves_command_ = nullptr;
     CLI::App* pi_command_ = nullptr;
     CLI::App* burst_command_ = nullptr;
     CLI::App* topology_command_ = nullptr;
+    CLI::App* storm_command_ = nullptr;
+    CLI::App* chain_command_ = nullptr;
     waves_options waves_;
     pi_options pi_;
     burst_options burst_;
     topology_options topology_;
+    storm_options storm_;
+    chain_options chain_;
 };
 
 int usage(const std::exception& wrong) {

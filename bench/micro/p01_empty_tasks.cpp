@@ -4,6 +4,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "support/counted.hpp"
 #include "support/onetbb.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
@@ -12,41 +13,16 @@
 namespace tokengate::bench {
 namespace {
 
-// The tasks are empty but for the count that proves that each of them ran, once.
-class counted : public contender {
-  public:
-    explicit counted(const setting& given) : tasks_(given.tasks) {}
-
-    void verify() override {
-        const std::uint64_t now = tally::finished();
-        expect_equal("tasks run", static_cast<std::int64_t>(now - before_),
-                     static_cast<std::int64_t>(tasks_));
-    }
-
-  protected:
-    [[nodiscard]] std::uint64_t tasks() const noexcept { return tasks_; }
-
-    // Called first in run(): others have counted since the last one.
-    std::uint64_t start() {
-        before_ = tally::finished();
-        return before_ + tasks_;
-    }
-
-  private:
-    std::uint64_t tasks_;
-    std::uint64_t before_ = 0;
-};
-
 class task_group : public counted {
   public:
     explicit task_group(const setting& given)
-        : counted(given), arena_(given, submitter::included) {}
+        : counted(given.tasks), arena_(given, submitter::included) {}
 
     void run() override {
         start();
         arena_.get().execute([this] {
             tbb::task_group group;
-            for (std::uint64_t i = 0; i < tasks(); ++i) group.run([] { tally::count(); });
+            for (std::uint64_t i = 0; i < runs(); ++i) group.run([] { tally::count(); });
             group.wait();
         });
     }
@@ -58,12 +34,13 @@ class task_group : public counted {
 // The submitter is busy almost to the end: one more worker would only get in its way.
 class enqueue : public counted {
   public:
-    explicit enqueue(const setting& given) : counted(given), arena_(given, submitter::included) {}
+    explicit enqueue(const setting& given)
+        : counted(given.tasks), arena_(given, submitter::included) {}
 
     void run() override {
         const std::uint64_t end = start();
         tbb::task_arena& arena = arena_.get();
-        for (std::uint64_t i = 0; i < tasks(); ++i) arena.enqueue([] { tally::count(); });
+        for (std::uint64_t i = 0; i < runs(); ++i) arena.enqueue([] { tally::count(); });
         tally::wait_for(end);
     }
 
@@ -74,14 +51,14 @@ class enqueue : public counted {
 class enqueue_deferred : public counted {
   public:
     explicit enqueue_deferred(const setting& given)
-        : counted(given), arena_(given, submitter::included) {}
+        : counted(given.tasks), arena_(given, submitter::included) {}
 
     void run() override {
         start();
         tbb::task_arena& arena = arena_.get();
         arena.execute([this, &arena] {
             tbb::task_group group;
-            for (std::uint64_t i = 0; i < tasks(); ++i) {
+            for (std::uint64_t i = 0; i < runs(); ++i) {
                 arena.enqueue(group.defer([] { tally::count(); }));
             }
             group.wait();
@@ -95,17 +72,18 @@ class enqueue_deferred : public counted {
 template <weight Weight>
 class tokens : public counted {
   public:
-    explicit tokens(const setting& given) : counted(given), runtime_(one_worker_a_core(given)) {}
+    explicit tokens(const setting& given)
+        : counted(given.tasks), runtime_(one_worker_a_core(given)) {}
 
     void run() override {
         start();
-        for (std::uint64_t i = 0; i < tasks(); ++i) static_cast<void>(empty_());
+        for (std::uint64_t i = 0; i < runs(); ++i) static_cast<void>(empty_());
         runtime_.wait_idle();
     }
 
     void verify() override {
         counted::verify();
-        expect_completed(runtime_, completed_, tasks());
+        expect_completed(runtime_, completed_, runs());
     }
 
   private:

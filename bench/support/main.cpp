@@ -69,8 +69,9 @@ class line_reporter : public benchmark::BenchmarkReporter {
 constexpr std::chrono::milliseconds pause_between_turns{10};
 
 void measure(benchmark::State& state, contender& runner, const setting& given) {
-    std::this_thread::sleep_for(pause_between_turns);
     try {
+        runner.prepare();
+        std::this_thread::sleep_for(pause_between_turns);
         for ([[maybe_unused]] auto _ : state) runner.run();
         runner.verify();
     } catch (const std::exception& wrong) {

@@ -37,10 +37,13 @@ class contender {
     contender& operator=(const contender&) = delete;
     virtual ~contender() = default;
 
+    /// Makes ready for run(). Not timed.
+    virtual void prepare() {}
+
     /// Does the work once. This is what is timed.
     virtual void run() = 0;
 
-    /// Checks what the last run() did, and makes ready for the next. Not timed.
+    /// Checks what the last run() did. Not timed.
     /// @throws wrong_result
     virtual void verify() = 0;
 };
@@ -86,9 +89,9 @@ struct work {
     std::string_view id;     ///< "P1"
     std::string_view title;  ///< what is done, in one line
     std::uint64_t tasks = 0;
-    std::uint64_t quick_tasks = 0;  ///< with --quick
-    std::vector<entry> contenders;  ///< in the order of their turns
-    std::vector<goal> goals;
+    std::uint64_t quick_tasks = 0;       ///< with --quick
+    std::vector<entry> contenders = {};  ///< in the order of their turns
+    std::vector<goal> goals = {};
 };
 
 /// Adds a work to the suite; one such object in each file of bench/micro.

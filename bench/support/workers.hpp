@@ -15,6 +15,13 @@ namespace tokengate::bench {
     return {.cores = static_cast<int>(given.threads), .workers_per_core = 1};
 }
 
+/// Tokens that have run outside of the domain to which they are anchored: always 0.
+[[nodiscard]] inline std::uint64_t escapes_of(const runtime& host) {
+    std::uint64_t sum = 0;
+    for (const domain_stats& each : host.stats().domains) sum += each.escapes;
+    return sum;
+}
+
 /// @throws wrong_result unless the ledger of an idle runtime says that `tokens` more completed
 inline void expect_completed(const runtime& idle, std::uint64_t& before, std::uint64_t tokens) {
     const token_counts counts = idle.stats().total();

@@ -23,7 +23,10 @@ namespace tokengate {
 /// Asks for a wait that runs nothing on the stack of the one who waits but the awaited token, and
 /// what is created on this worker while that runs. For callers that hold a lock, or other state
 /// that a foreign token must not meet. While nothing of that may run, the worker blocks, and a
-/// reserve worker stands in for it. From apps/examples/waiting.cpp:
+/// reserve worker stands in for it. Does the lock keep others from running the awaited token? Then
+/// that must be able to run on this worker: a token of the same chain, or of a class whose range
+/// includes this domain; or the others must take the lock inside tokengate::blocking(). From
+/// apps/examples/waiting.cpp:
 /// @code
 /// const std::scoped_lock guard(books);  // no other token may run on top of this one
 /// balance += quote(item).get(tg::isolated);
@@ -97,7 +100,9 @@ class token_handle {
 
     /// Kills the token: if it has not begun, it never runs; if it executes, whoever waits for it
     /// gets token_killed at once, and its late result is dropped. True if this call ended it; false
-    /// if it was terminal already. Any thread may call it, a token too. Takes a lock.
+    /// if it was terminal already, or another call is about to kill it. Any thread may call it, a
+    /// token too. Takes a lock.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the answer is for those who want to know.
     bool kill() const { return detail::kill(node("kill")); }
 
     /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens

@@ -83,6 +83,9 @@ void crew::start() {
 }
 
 void crew::join() noexcept {
+    // Whoever is raising a reserve, for a callable that has outlived the end, is done with that
+    // first; others see the phase.
+    for (const auto& home : domains_) const std::scoped_lock guard(home->reserve_lock);
     for_each_worker([](worker& each) { each.join(); });
     rest_all_reserves();
 }

@@ -77,10 +77,10 @@ class crew {
     void pass_turn(strand& line) noexcept;
 
     /// A worker of this domain is about to block: has another thread stand in for it. False if
-    /// there is none to be had.
+    /// there is none to be had. Whatever the answer, step_back() ends it.
     [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
 
-    /// The worker goes on: one thread that stands in may rest when it has finished its token.
+    /// The worker goes on: a thread that stands in may rest when it has finished its token.
     void step_back(unsigned domain_index) noexcept;
 
     /// For a reserve worker with nothing in hand: true if it is not needed any more and rests now,
@@ -177,6 +177,7 @@ class crew {
     [[nodiscard]] bool anybody_idle(unsigned first_domain) const noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
+    [[nodiscard]] bool raise_reserve(domain& home) noexcept;
     void rest_all_reserves() noexcept;
 
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared

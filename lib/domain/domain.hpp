@@ -52,8 +52,8 @@ struct domain {
 
     std::mutex reserve_lock;
     std::vector<worker*> resting;  ///< under reserve_lock: reserves that stand in for nobody
-    /// Reserves that work although nobody is blocked any more. Written under reserve_lock.
-    std::atomic<unsigned> surplus{0};
+    /// Reserves that stand in, less workers that are blocked. Written under reserve_lock.
+    std::atomic<int> surplus{0};
 
   private:
     std::unique_ptr<std::unique_ptr<worker>[]> workers_;  ///< room for all that there can be

@@ -10,7 +10,7 @@ namespace tokengate::detail {
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
-    release_anchor(owner, node);
+    release_anchor(owner, node, false);
     const state_word::finished end = node.state.finish(token_state::killed, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
     if (end.last) recycle(node);
@@ -39,8 +39,10 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
 
 void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
-        if (next->state.admit()) {
+        if (const auto turn = next->state.admit(); turn.done) {
             post(*next);
+            // Only compared: it may be gone. Who waits for it may be the only one who can run it.
+            if (turn.helper) waiting_workers::notify(next);
             return;
         }
         // Killed while it waited: what is left of it is a credit and a husk.

@@ -50,10 +50,10 @@ class execution_stack {
         return own_ == nullptr ? nullptr : own_->node;
     }
 
-    /// True if a serial token executes, on top or beneath others. Worker only.
-    [[nodiscard]] bool holds_a_turn() const noexcept {
+    /// True if a token of this strand executes, on top or beneath others. Worker only.
+    [[nodiscard]] bool holds_turn_of(const strand& line) const noexcept {
         for (const frame* each = own_; each != nullptr; each = each->outer) {
-            if (each->node->serial) return true;
+            if (each->node->serial && each->node->line == &line) return true;
         }
         return false;
     }
@@ -65,7 +65,8 @@ class execution_stack {
         for (const frame* each = own_; each != nullptr; each = each->outer) {
             if (each->node == &waiting) return true;
             // The strand of a token that executes is alive, so that equal addresses are one strand.
-            if (waiting.serial && each->node->serial && each->node->line == waiting.line) {
+            if (waiting.serial && each->node->serial && each->node->line == waiting.line &&
+                waiting.state.phase() == token_state::waiting) {
                 return true;
             }
         }

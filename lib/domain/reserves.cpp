@@ -9,39 +9,51 @@
 namespace tokengate::detail {
 
 bool crew::stand_in(unsigned domain_index) noexcept {
+    // In a child process the lock may be held for ever.
+    if (current_phase() == phase::forked) return false;
     domain& home = at(domain_index);
     const std::scoped_lock guard(home.reserve_lock);
-    // Under the lock: see rest_all_reserves().
-    if (current_phase() >= phase::stopped) return false;
     // Relaxed: the lock orders the writes; worker::loop only looks whether it should come here.
-    const unsigned surplus = home.surplus.load(std::memory_order_relaxed);
-    if (surplus > 0) {
-        home.surplus.store(surplus - 1, std::memory_order_relaxed);
+    const int surplus = home.surplus.load(std::memory_order_relaxed);
+    // Who blocks is counted, whether anybody stands in or not: then no surplus appears when it goes
+    // on that is not there.
+    home.surplus.store(surplus - 1, std::memory_order_relaxed);
+    if (surplus > 0) return true;
+    // Under the lock: see join().
+    if (current_phase() >= phase::stopped) return false;
+    if (raise_reserve(home)) {
+        home.surplus.store(surplus, std::memory_order_relaxed);
         return true;
-    }
-    const unsigned most = settings_.workers_per_core + settings_.reserve_workers;
-    try {
-        if (home.resting.empty() && home.worker_count() < most) {
-            home.resting.push_back(&home.add_worker(*this, settings_));
-        }
-        if (!home.resting.empty()) {
-            // Seq_cst: before the reserve announces itself for the first time.
-            standing_in_.fetch_add(1, std::memory_order_seq_cst);
-            if (home.resting.back()->stand_up()) {
-                home.resting.pop_back();
-                return true;
-            }
-            standing_in_.fetch_sub(1, std::memory_order_seq_cst);
-        }
-    } catch (const std::exception&) {
-        // No memory, no thread: the worker blocks all the same.
     }
     // Relaxed: a number to look at.
     short_of_reserves.fetch_add(1, std::memory_order_relaxed);
     return false;
 }
 
+// Under the domain's reserve_lock. False if there is no reserve left, or no memory or thread to be
+// had: the worker blocks all the same.
+bool crew::raise_reserve(domain& home) noexcept {
+    try {
+        const unsigned most = settings_.workers_per_core + settings_.reserve_workers;
+        if (home.resting.empty() && home.worker_count() < most) {
+            home.resting.push_back(&home.add_worker(*this, settings_));
+        }
+        if (home.resting.empty()) return false;
+        // Seq_cst: before the reserve announces itself for the first time.
+        standing_in_.fetch_add(1, std::memory_order_seq_cst);
+        if (home.resting.back()->stand_up()) {
+            home.resting.pop_back();
+            return true;
+        }
+        standing_in_.fetch_sub(1, std::memory_order_seq_cst);
+    } catch (const std::exception&) {
+        // Nothing has changed.
+    }
+    return false;
+}
+
 void crew::step_back(unsigned domain_index) noexcept {
+    if (current_phase() == phase::forked) return;
     domain& home = at(domain_index);
     {
         const std::scoped_lock guard(home.reserve_lock);
@@ -61,8 +73,8 @@ bool crew::may_rest(worker& reserve) noexcept {
     domain& home = at(reserve.domain_index());
     const std::scoped_lock guard(home.reserve_lock);
     // Relaxed: as in stand_in().
-    const unsigned surplus = home.surplus.load(std::memory_order_relaxed);
-    if (surplus == 0 || current_phase() >= phase::stopped) return false;
+    const int surplus = home.surplus.load(std::memory_order_relaxed);
+    if (surplus <= 0 || current_phase() >= phase::stopped) return false;
     home.surplus.store(surplus - 1, std::memory_order_relaxed);
     home.resting.push_back(&reserve);
     reserve.lie_down();

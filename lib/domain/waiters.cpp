@@ -10,33 +10,35 @@ waiting_workers::entry::entry(const token_node& awaited, event_count& wake,
                               const execution_stack& stack, bool timed) noexcept
     : awaited_(&awaited), wake_(&wake), stack_(&stack), timed_(timed) {
     const std::scoped_lock guard(lock);
+    closes_a_cycle_ = !timed && leads_back();
+    if (closes_a_cycle_) return;
     next_ = first;
     if (next_ != nullptr) next_->previous_ = this;
     first = this;
 }
 
 waiting_workers::entry::~entry() {
+    if (closes_a_cycle_) return;
     const std::scoped_lock guard(lock);
     if (next_ != nullptr) next_->previous_ = previous_;
     (previous_ != nullptr ? previous_->next_ : first) = next_;
 }
 
-bool waiting_workers::entry::closes_a_cycle() const noexcept {
-    if (timed_) return false;
-    const std::scoped_lock guard(lock);
-    const entry* from = this;
-    // Each step goes to another waiting worker, so that the walk ends; a cycle that does not lead
-    // back here was found by whoever closed it.
-    for (;;) {
-        const token_node& wanted = *from->awaited_;
+// From the awaited token to who has it on the stack, to what that one waits for, and so on. The
+// list has no cycle, so that the walk ends.
+bool waiting_workers::entry::leads_back() const noexcept {
+    for (const token_node* wanted = awaited_;;) {
+        const bool back = stack_->holds_up(*wanted);
         const entry* holder = first;
-        while (holder != nullptr && !holder->stack_->holds_up(wanted)) holder = holder->next_;
+        while (!back && holder != nullptr && !holder->stack_->holds_up(*wanted)) {
+            holder = holder->next_;
+        }
         // Looked at after the stacks: a token that is not terminal has been there all the time,
         // and its strand too.
+        if (is_terminal(wanted->state.phase())) return false;
+        if (back) return true;
         if (holder == nullptr || holder->timed_) return false;
-        if (is_terminal(wanted.state.phase())) return false;
-        if (holder == this) return true;
-        from = holder;
+        wanted = holder->awaited_;
     }
 }
 

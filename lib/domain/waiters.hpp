@@ -32,15 +32,19 @@ class waiting_workers {
 
         /// True if the awaited token cannot end before this wait does: it lies on the stack of a
         /// worker that waits, without a deadline, for a token that lies ..., until one lies on the
-        /// stack of this worker. Such a cycle stays for ever: stacks unwind from the top.
-        [[nodiscard]] bool closes_a_cycle() const noexcept;
+        /// stack of this worker. Such a cycle would stay for ever: stacks unwind from the top. The
+        /// worker that would close one is not listed, so that the list never holds any.
+        [[nodiscard]] bool closes_a_cycle() const noexcept { return closes_a_cycle_; }
 
       private:
         friend class waiting_workers;
+        [[nodiscard]] bool leads_back() const noexcept;
+
         const token_node* awaited_;
         event_count* wake_;
         const execution_stack* stack_;
         bool timed_;
+        bool closes_a_cycle_;
         entry* previous_ = nullptr;
         entry* next_ = nullptr;
     };

@@ -4,6 +4,7 @@
 
 #include "domain/crew.hpp"
 #include "domain/worker.hpp"
+#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -56,6 +57,7 @@ void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) no
 }
 
 void crew::wake_in(unsigned home) noexcept {
+    if (mutants::domain_is_not_woken) return;
     if (worker* claimed = claim_in(home, 0)) claimed->wake.notify_one();
 }
 

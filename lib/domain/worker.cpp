@@ -9,6 +9,7 @@
 
 #include "domain/ending.hpp"
 #include "domain/waiters.hpp"
+#include "mutants.hpp"
 #include "topology/binding.hpp"
 
 namespace tokengate::detail {
@@ -22,8 +23,9 @@ namespace {
 // single tokens. About a microsecond in all. Chosen by bench P1.
 constexpr std::array<int, 5> poll_pauses{1, 2, 4, 8, 16};
 
-// Tokens that a worker takes from its own deques before it looks into its mailbox.
-constexpr unsigned mailbox_stride = 64;
+// Once in so many looks a worker's own deques come last. Chosen by bench P3: it must be well above
+// the number of children of a token, or each look brings more into the deques than was taken out.
+constexpr unsigned turn_stride = 1024;
 
 // How often a spinning worker reads the clock, in pauses.
 constexpr int pauses_per_look = 32;
@@ -164,19 +166,22 @@ token_node* worker::find() noexcept {
 }
 
 token_node* worker::find_at_home() noexcept {
-    // What this worker creates does not keep it from its mailbox for ever.
-    if (kept_in_a_row_ < mailbox_stride) {
-        if (token_node* node = pop_own()) {
-            ++kept_in_a_row_;
-            return node;
-        }
+    // Now and then the other way round, so that neither what this worker creates keeps it from its
+    // mailbox for ever, nor the mailbox from the deque of one that is blocked.
+    const bool turned = ++finds_ % turn_stride == 0;
+    if (turned) {
+        if (token_node* node = take_from_siblings()) return node;
+    } else if (token_node* node = pop_own()) {
+        return node;
     }
-    kept_in_a_row_ = 0;
     if (token_node* node = take_from(home_, all_lanes, rota_)) return node;
-    if (token_node* node = pop_own()) return node;
-    const unsigned siblings = home_.worker_count();
-    for (unsigned i = 1; i < siblings; ++i) {
-        worker& victim = home_.worker_at((index_ + i) % siblings);
+    return turned ? pop_own() : take_from_siblings();
+}
+
+token_node* worker::take_from_siblings() noexcept {
+    const unsigned count = home_.worker_count();
+    for (unsigned i = 1; i < count; ++i) {
+        worker& victim = home_.worker_at((index_ + i) % count);
         for (const deque_kind kind : all_deques) {
             if (token_node* node = victim.steal(kind)) return node;
         }
@@ -186,7 +191,8 @@ token_node* worker::find_at_home() noexcept {
 
 token_node* worker::find_elsewhere() noexcept {
     const auto from = [&](domain& source) -> token_node* {
-        if (token_node* node = take_from(source, home_.stealable, steal_rota_)) return node;
+        const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
+        if (token_node* node = take_from(source, allowed, steal_rota_)) return node;
         const unsigned count = source.worker_count();
         for (unsigned w = 0; w < count; ++w) {
             for (const weight each : all_weights) {
@@ -321,7 +327,9 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     executing.pop();
 
     executed[index].add();
-    if (is_anchored) release_anchor(crew_, node);
+    if (is_anchored) {
+        release_anchor(crew_, node, owns_reference && node.state.references() == 1);
+    }
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
     // Given back before anyone can see the token done, so that who has seen it finds room.
@@ -377,6 +385,11 @@ void worker::rest() noexcept {
         run(*node);
         return;
     }
+    // It steps back rather than sleep, if that came before it announced itself.
+    if (reserve_ && home_.surplus > 0) {
+        withdraw();
+        return;
+    }
     // Between what this worker has counted and given back, and the look for those who wait for it.
     full_fence();
     crew_.tell_quiet();
@@ -421,6 +434,15 @@ bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
     return wake.happened_since(taken);
 }
 
+bool worker::begin_blocking() noexcept {
+    if (blocked_.fetch_add(1) == 0) replaced_ = crew_.stand_in(home_.number);
+    return replaced_;
+}
+
+void worker::end_blocking() noexcept {
+    if (blocked_.fetch_sub(1) == 1) crew_.step_back(home_.number);
+}
+
 worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(owner.isolation_) {
     for (std::size_t i = 0; i < all_deques.size(); ++i) {
         marks_[i] = owner.at(all_deques[i]).mark();
@@ -463,25 +485,24 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         if (run_awaited(awaited)) break;
         settle_all();
         if (!open && !other) {
-            other.emplace(crew_, home_.number);
+            other.emplace(*this);
             alone = !other->found();
             if (alone && isolation_ == nullptr) continue;
         }
         std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake, executing,
                                                      deadline.has_value());
         const event_count::ticket ticket = wake.look();
-        if (is_terminal(state_word::phase_of(awaited.state.announce_helper()))) break;
+        const token_state seen = state_word::phase_of(awaited.state.announce_helper());
+        if (is_terminal(seen)) break;
         if (listed->closes_a_cycle()) return wait_end::deadlock;
-        // Isolated, with nobody to stand in: it listens for the awaited token at least.
-        const bool listens = open || alone;
-        if (listens) {
+        // Its turn has come since; from now on whoever brings that about notifies this worker.
+        if (seen == token_state::admitted && may_run(awaited)) continue;
+        if (open) {
             idle_.announce(idle_number_);
-            token_node* const node = open ? find() : nullptr;
-            const bool ready = awaited.state.phase() == token_state::admitted && may_run(awaited);
-            if (node != nullptr || ready) {
+            if (token_node* node = find()) {
                 withdraw();
                 listed.reset();
-                if (node != nullptr) run(*node);
+                run(*node);
                 continue;
             }
         }
@@ -491,7 +512,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
             const pause waiting(*this);
             if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
         }
-        if (listens) withdraw();
+        if (open) withdraw();
     }
     pay();
     return done() ? wait_end::terminal : wait_end::late;

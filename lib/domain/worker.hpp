@@ -149,7 +149,14 @@ class alignas(64) worker {
     };
 
     /// True if it runs or looks for something, or is about to. Any thread.
-    [[nodiscard]] bool moves() const noexcept { return !pausing_ && (!reserve_ || standing_); }
+    [[nodiscard]] bool moves() const noexcept {
+        return !pausing_ && blocked_ == 0 && (!reserve_ || standing_);
+    }
+
+    /// The worker is about to block: somebody stands in for it until end_blocking(), if anybody can
+    /// be had; the answer says so. One does for sections inside each other.
+    bool begin_blocking() noexcept;
+    void end_blocking() noexcept;
 
     /// Limits what waits on this stack run to the awaited token and what is created meanwhile.
     class isolation {
@@ -188,18 +195,15 @@ class alignas(64) worker {
     /// Somebody stands in while this lives.
     class substitute {
       public:
-        substitute(crew& owner, unsigned domain_index) noexcept
-            : owner_(owner), domain_index_(domain_index), found_(owner.stand_in(domain_index)) {}
-        ~substitute() {
-            if (found_) owner_.step_back(domain_index_);
-        }
+        explicit substitute(worker& owner) noexcept
+            : owner_(owner), found_(owner.begin_blocking()) {}
+        ~substitute() { owner_.end_blocking(); }
         substitute(const substitute&) = delete;
         substitute& operator=(const substitute&) = delete;
         [[nodiscard]] bool found() const noexcept { return found_; }
 
       private:
-        crew& owner_;
-        const unsigned domain_index_;
+        worker& owner_;
         const bool found_;
     };
 
@@ -207,6 +211,7 @@ class alignas(64) worker {
     void rest_as_reserve() noexcept;
     [[nodiscard]] token_node* find() noexcept;
     [[nodiscard]] token_node* find_at_home() noexcept;
+    [[nodiscard]] token_node* take_from_siblings() noexcept;
     [[nodiscard]] token_node* find_elsewhere() noexcept;
     [[nodiscard]] token_node* pop_own() noexcept;
     [[nodiscard]] token_node* pop_created() noexcept;
@@ -238,15 +243,17 @@ class alignas(64) worker {
     lane_rota steal_rota_;
     bool owes_ = false;                     ///< a wake-up: see pay()
     unsigned depth_ = 0;                    ///< tokens on its stack
-    unsigned kept_in_a_row_ = 0;            ///< tokens from own deques since it saw its mailbox
+    unsigned finds_ = 0;                    ///< tokens from own deques since it saw its mailbox
     const isolation* isolation_ = nullptr;  ///< the innermost isolated wait on its stack
     deque_mask own_offers_ = 0;             ///< its copy of offers_
     std::array<work_deque, all_deques.size()> deques_;
     /// Deques that may hold something; thieves look at nothing else. Written by its own thread.
     alignas(64) std::atomic<deque_mask> offers_{0};
     std::atomic<bool> pausing_{false};
-    std::atomic<bool> standing_{false};    ///< a reserve that works
-    std::int64_t finished_ = 0;            ///< in-flight credits not yet given back
+    std::atomic<unsigned> blocked_{0};   ///< sections inside each other; written by its own thread
+    bool replaced_ = false;              ///< somebody stands in for it
+    std::atomic<bool> standing_{false};  ///< a reserve that works
+    std::int64_t finished_ = 0;          ///< in-flight credits not yet given back
     credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`
     std::int64_t taken_ = 0;               ///< its credits not yet given back
     std::thread thread_;

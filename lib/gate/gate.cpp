@@ -103,8 +103,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
             }
         }
         room.fixed = sticky || who.outer != nullptr;
-        room.queued = operation.serial;
-        if (who.self != nullptr && !room.queued && !by_position &&
+        room.line = anchor.line();
+        if (who.self != nullptr && room.line == nullptr && !by_position &&
             room.where.domain == who.self->domain_index() &&
             who.self->has_room(deque_kind::anchored)) {
             room.way = route::deque;
@@ -191,7 +191,7 @@ void gate::commit(token_node& node) {
     if (node.serial) {
         node.state.start(token_state::waiting, 2);
         // Nobody has a handle yet who could have killed it.
-        if (node.line->submit(node) && node.state.admit()) crew_.post(node);
+        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
         return;
     }
     node.state.start(token_state::admitted, 2);
@@ -349,25 +349,35 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
 // be waiting for this very call, so that it must go on somehow.
 bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                           const worker& self) noexcept {
-    // Beyond the in-flight limit, into a lane or deque that has room: a debt, which this thread's
-    // next credits pay. One for each token on its stack.
-    if (-mine.in_flight_credits < static_cast<std::int64_t>(self.depth()) &&
-        (room.way == route::deque || reserve_lane(mine, weight_class, room))) {
-        --mine.in_flight_credits;
-        return true;
+    // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
+    // on its stack; likewise for the lane, where no other will do.
+    const auto most_debt = static_cast<std::int64_t>(self.depth());
+    std::int64_t& lane_credits =
+        mine.lane_credits[room.where.domain][static_cast<std::size_t>(room.which)];
+    if (-mine.in_flight_credits < most_debt) {
+        bool placed = room.way == route::deque || reserve_lane(mine, weight_class, room);
+        if (!placed && room.fixed && -lane_credits < most_debt) {
+            --lane_credits;
+            placed = true;
+        }
+        if (placed) {
+            --mine.in_flight_credits;
+            return true;
+        }
     }
     // At once, as a plain call would. It takes no credit and gives none.
     const bool may_run_here =
         room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
-    if (may_run_here && !room.queued) {
+    if (may_run_here && room.line == nullptr) {
         room.where = {.domain = self.domain_index()};
         room.way = route::here;
         return true;
     }
-    // Beyond both limits: what fills them waits for a turn that this worker has, or for whoever
+    // Beyond both limits: what fills them waits for the turn that this worker has, or for whoever
     // waits for this call.
-    if ((room.queued && self.executing.holds_a_turn()) || crew_.all_pause_but(self)) {
-        --mine.lane_credits[room.where.domain][static_cast<std::size_t>(room.which)];
+    if ((room.line != nullptr && self.executing.holds_turn_of(*room.line)) ||
+        crew_.all_pause_but(self)) {
+        --lane_credits;
         --mine.in_flight_credits;
         return true;
     }

@@ -73,6 +73,7 @@ class gate {
         void move_into(token_node& node) noexcept;
 
         [[nodiscard]] bool first() const noexcept { return first_; }
+        [[nodiscard]] const strand* line() const noexcept { return line_; }
 
       private:
         crew& crew_;
@@ -86,8 +87,8 @@ class gate {
         place where = {};
         lane which = lane::medium;
         route way = route::mailbox;
-        bool fixed = false;   ///< no other domain will do
-        bool queued = false;  ///< it may have to wait for its turn: a strand
+        bool fixed = false;            ///< no other domain will do
+        const strand* line = nullptr;  ///< where it has to wait for its turn; null if nowhere
     };
 
     [[nodiscard]] caller calling();

@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 
+#include "mutants.hpp"
 #include "token/fork_lock.hpp"
 #include "token/index_stack.hpp"
 
@@ -172,6 +173,7 @@ void chain::give_up(chain* which, std::uint64_t amount) noexcept {
 chain& open_chain(const runtime_core* runtime, unsigned domain, chain* parent,
                   std::uint64_t lead_id, const operation_label& label, const lead_traits& traits) {
     chain& opened = chain_pool::take();
+    if (mutants::parent_not_held) parent = nullptr;
     if (parent != nullptr) parent->enter();
     chain_pool::publish(opened, runtime, domain, parent, lead_id, label, traits);
     return opened;
@@ -192,6 +194,16 @@ std::vector<chain_info> open_chains(const runtime_core* runtime) {
         }
     });
     return found;
+}
+
+std::size_t count_open_chains(const runtime_core* runtime) noexcept {
+    std::size_t sum = 0;
+    chain_pool::walk([&](chain& each) {
+        if (!chain_pool::hold_if_open(each)) return;
+        sum += each.runtime() == runtime ? 1 : 0;
+        each.release();
+    });
+    return sum;
 }
 
 chain_usage usage_of_chains() noexcept {

@@ -121,6 +121,9 @@ static_assert(sizeof(chain) == 64, "a chain fits one cache line");
 /// @throws std::bad_alloc
 [[nodiscard]] std::vector<chain_info> open_chains(const runtime_core* runtime);
 
+/// How many there are.
+[[nodiscard]] std::size_t count_open_chains(const runtime_core* runtime) noexcept;
+
 /// What the pool of the process holds; for tests and reports. Exact while nothing moves.
 struct chain_usage {
     std::size_t records = 0;  ///< ever made

@@ -177,7 +177,7 @@ class blocking_section {
     blocking_section& operator=(const blocking_section&) = delete;
 
   private:
-    void* owner_ = nullptr;  ///< the worker for which somebody stands in
+    void* owner_ = nullptr;  ///< the worker that is blocked; null on other threads
 };
 
 /// Kills a token. True if this ended it; false if it was terminal already.

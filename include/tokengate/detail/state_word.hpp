@@ -81,18 +81,23 @@ class state_word {
     /// admitted -> executing, by a worker that leaves the mailbox's entry behind as a husk.
     [[nodiscard]] bool begin_execution_leaving_husk() noexcept { return begin(husk_bit); }
 
-    /// waiting -> admitted, by whoever puts the token into its mailbox once it is its turn. False
-    /// if somebody has killed it meanwhile: what is left is a husk.
-    [[nodiscard]] bool admit() noexcept {
+    /// What came of the turn of a token that waited for it.
+    struct admitted {
+        bool done = false;    ///< false: somebody has killed it, and what is left is a husk
+        bool helper = false;  ///< a worker waits for the token, and may run it now
+    };
+
+    /// waiting -> admitted, by whoever puts the token into its mailbox once it is its turn.
+    [[nodiscard]] admitted admit() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) != token_state::waiting) return false;
+            if (phase_of(word) != token_state::waiting) return {};
             // Release: pairs with the acquire in begin(); whoever begins the token in time knows
             // what its turn was passed on for (a runtime out of time).
         } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::admitted),
                                               std::memory_order_release,
                                               std::memory_order_relaxed));
-        return true;
+        return {.done = true, .helper = (word & helper_bit) != 0};
     }
 
     /// waiting or admitted -> executing, leaving the entry behind, by whoever kills the token:

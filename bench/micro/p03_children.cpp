@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// P3: what a task costs that a task creates.
+#include <tbb/task_group.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "support/counted.hpp"
+#include "support/onetbb.hpp"
+#include "support/tally.hpp"
+#include "support/work.hpp"
+#include "support/workers.hpp"
+
+namespace tokengate::bench {
+namespace {
+
+constexpr std::uint64_t children_each = 100;
+
+// The figures are per child; the parents' own price is spread over their children.
+class family_tree : public counted {
+  public:
+    explicit family_tree(const setting& given)
+        : counted(given.tasks + given.tasks / children_each),
+          parents_(given.tasks / children_each) {}
+
+  protected:
+    [[nodiscard]] std::uint64_t parents() const noexcept { return parents_; }
+
+  private:
+    std::uint64_t parents_;
+};
+
+// One group for all of them; only the submitter waits.
+class task_group : public family_tree {
+  public:
+    explicit task_group(const setting& given)
+        : family_tree(given), arena_(given, submitter::included) {}
+
+    void run() override {
+        start();
+        arena_.get().execute([this] {
+            tbb::task_group group;
+            for (std::uint64_t i = 0; i < parents(); ++i) {
+                group.run([&group] {
+                    for (std::uint64_t c = 0; c < children_each; ++c) {
+                        group.run([] { tally::count(); });
+                    }
+                    tally::count();
+                });
+            }
+            group.wait();
+        });
+    }
+
+  private:
+    sized_arena arena_;
+};
+
+// Each parent waits for its children: with one group for all, most of them stay until all parents
+// have run, and there are more of them than fit a cache.
+class nested_groups : public family_tree {
+  public:
+    explicit nested_groups(const setting& given)
+        : family_tree(given), arena_(given, submitter::included) {}
+
+    void run() override {
+        start();
+        arena_.get().execute([this] {
+            tbb::task_group group;
+            for (std::uint64_t i = 0; i < parents(); ++i) {
+                group.run([] {
+                    tbb::task_group mine;
+                    for (std::uint64_t c = 0; c < children_each; ++c) {
+                        mine.run([] { tally::count(); });
+                    }
+                    mine.wait();
+                    tally::count();
+                });
+            }
+            group.wait();
+        });
+    }
+
+  private:
+    sized_arena arena_;
+};
+
+enum class bond : std::uint8_t {
+    none,   // children are free tokens: other domains may steal them
+    chain,  // each parent is a lead, and its children belong to its chain
+};
+
+template <weight Weight, bond Bond>
+class tokens : public family_tree {
+  public:
+    explicit tokens(const setting& given)
+        : family_tree(given), runtime_(one_worker_a_core(given)) {}
+
+    void run() override {
+        start();
+        for (std::uint64_t i = 0; i < parents(); ++i) static_cast<void>(parent_());
+        runtime_.wait_idle();
+    }
+
+    void verify() override {
+        family_tree::verify();
+        expect_completed(runtime_, completed_, runs());
+        expect_equal("escapes", static_cast<std::int64_t>(escapes_of(runtime_)), 0);
+    }
+
+  private:
+    [[nodiscard]] static operation_traits parent_traits() {
+        operation_traits traits{.weight = Weight};
+        if (Bond == bond::chain) traits.external_calls = {"child"};
+        return traits;
+    }
+
+    runtime runtime_;
+    operation<void()> child_ =
+        runtime_.operation("child", {.weight = Weight}, [] { tally::count(); });
+    operation<void()> parent_ = runtime_.operation("parent", parent_traits(), [this] {
+        for (std::uint64_t c = 0; c < children_each; ++c) static_cast<void>(child_());
+        tally::count();
+    });
+    std::uint64_t completed_ = 0;
+};
+
+const registration children{{
+    .id = "P3",
+    .title = "children, 100 of each task that one thread submits",
+    .tasks = 100'000,
+    .quick_tasks = 10'000,
+    .contenders = {enter<task_group>("task_group", family::onetbb),
+                   enter<nested_groups>("nested groups", family::onetbb),
+                   enter<tokens<weight::medium, bond::none>>("tokengate", family::tokengate),
+                   enter<tokens<weight::medium, bond::chain>>("medium, chains", family::tokengate),
+                   enter<tokens<weight::heavy, bond::none>>("heavy", family::tokengate),
+                   enter<tokens<weight::heavy, bond::chain>>("heavy, chains", family::tokengate)},
+    .goals = {{.of = "tokengate", .against = {"task_group", "nested groups"}, .limit = 0.5},
+              {.of = "medium, chains", .against = {"tokengate"}, .limit = 1.15},
+              {.of = "heavy, chains", .against = {"heavy"}, .limit = 1.15}},
+}};
+
+}  // namespace
+}  // namespace tokengate::bench

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Mistakes that the library does not make, each a line somewhere in lib/. All are constants here,
+/// so that no trace of them is compiled. test/mutants compiles the library with a header of the
+/// same name, in which they can be switched on, and shows that the tests catch each of them.
+#pragma once
+
+namespace tokengate::detail::mutants {
+
+inline constexpr bool pin_not_counted = false;       ///< the first token to end frees the key
+inline constexpr bool pending_twice = false;         ///< a token leaves its chain twice
+inline constexpr bool parent_not_held = false;       ///< a chain does not hold its outer one open
+inline constexpr bool strand_does_not_wait = false;  ///< serial tokens run side by side
+inline constexpr bool thief_ignores_anchor = false;  ///< anchored tokens are stolen
+inline constexpr bool domain_is_not_woken = false;   ///< an anchored token wakes nobody
+
+}  // namespace tokengate::detail::mutants
