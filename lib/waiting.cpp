@@ -67,7 +67,7 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how
         throw_deadlock(node);
     }
     std::optional<worker::isolation> limits;
-    if (how == helping::isolated) limits.emplace(*self);
+    if (how == helping::isolated || self->has_turn()) limits.emplace(*self);
     if (self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);

@@ -31,7 +31,8 @@ class sticky_by_anchor;
 /// and std::ref count as the object that they refer to, not as its content.
 ///
 /// The same domain is not mutual exclusion: with `colocate` several workers of a domain may run
-/// tokens of one key at a time. With `serial` they run one at a time, in the order of submission.
+/// tokens of one key at a time. With `serial` they run one at a time, in the order of submission. A
+/// serial token that waits does not run foreign tokens meanwhile, see tokengate::isolated.
 class sticky {
   public:
     /// How the tokens of one key run.

@@ -156,7 +156,6 @@ bool worker::help() noexcept {
         run(*node);
         return true;
     }
-    pay();
     return false;
 }
 
@@ -328,7 +327,7 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
 
     executed[index].add();
     if (is_anchored) {
-        release_anchor(crew_, node, owns_reference && node.state.references() == 1);
+        release_anchor(crew_, node, owns_reference && node.state.unshared());
     }
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
@@ -356,6 +355,11 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
 bool worker::executes_live() const noexcept {
     const token_node* node = executing.innermost();
     return node != nullptr && !is_terminal(node->state.phase());
+}
+
+bool worker::has_turn() const noexcept {
+    const token_node* node = executing.innermost();
+    return node != nullptr && node->serial;
 }
 
 chain* worker::current_chain() const noexcept {

@@ -91,6 +91,10 @@ class alignas(64) worker {
     /// True if the token that it executes is not terminal, that is, was not killed meanwhile.
     [[nodiscard]] bool executes_live() const noexcept;
 
+    /// True if the token that it executes is serial: nothing foreign may run on top of it, or those
+    /// that call for the same turn there would wait for themselves.
+    [[nodiscard]] bool has_turn() const noexcept;
+
     /// The chain of the token that it executes; null if there is none.
     [[nodiscard]] chain* current_chain() const noexcept;
 

@@ -44,11 +44,15 @@ unsigned gate::anchorage::take(const operation_core& operation, call_key key, un
         first_ = entered.first;
         return line_->domain();
     }
-    // A chain's domain goes before that of a key; then the key need not be held.
-    if (in_chain) return candidate;
-    pin_ = crew_.sticky_keys.acquire(key.hash, candidate);
-    first_ = pin_->first;
-    return pin_->domain;
+    const pin held = crew_.sticky_keys.acquire(key.hash, candidate);
+    // A chain's domain goes before that of a key. If the key is free or there too, others follow.
+    if (in_chain && held.domain != candidate) {
+        crew_.sticky_keys.release(held.slot);
+        return candidate;
+    }
+    pin_ = held;
+    first_ = held.first;
+    return held.domain;
 }
 
 void gate::anchorage::move_into(token_node& node) noexcept {
@@ -318,13 +322,16 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
     }
     std::optional<blocking_section> blocked;
+    std::optional<worker::isolation> limits;
+    if (who.self != nullptr && who.self->has_turn()) limits.emplace(*who.self);
+    bool stalled = false;  // a millisecond has passed without room
     for (;;) {
         if (who.self != nullptr) {
             if (who.self->help()) {
                 if (reserve(mine, weight_class, room)) return true;
                 continue;
             }
-            if (reserve_beyond(mine, weight_class, room, *who.self)) return true;
+            if (reserve_beyond(mine, weight_class, room, *who.self, stalled)) return true;
             who.self->settle_all();
             if (!blocked) blocked.emplace();
         }
@@ -341,14 +348,14 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
         }
         std::optional<worker::pause> waiting;
         if (who.self != nullptr) waiting.emplace(*who.self);
-        crew_.room.wait(ticket, steady_after(look_again));
+        stalled = !crew_.room.wait(ticket, steady_after(look_again));
     }
 }
 
 // For a worker that is at the limit and has found nothing to run first: everything in flight may
 // be waiting for this very call, so that it must go on somehow.
 bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
-                          const worker& self) noexcept {
+                          const worker& self, bool stalled) noexcept {
     // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
     // on its stack; likewise for the lane, where no other will do.
     const auto most_debt = static_cast<std::int64_t>(self.depth());
@@ -374,9 +381,10 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
         return true;
     }
     // Beyond both limits: what fills them waits for the turn that this worker has, or for whoever
-    // waits for this call.
+    // waits for this call. (That all others pause may also be because one that was woken does not
+    // run yet; so this is not the first thing to be tried.)
     if ((room.line != nullptr && self.executing.holds_turn_of(*room.line)) ||
-        crew_.all_pause_but(self)) {
+        (stalled && crew_.all_pause_but(self))) {
         --lane_credits;
         --mine.in_flight_credits;
         return true;

@@ -103,7 +103,7 @@ class gate {
     [[nodiscard]] bool reserve_slowly(const operation_core& operation, const caller& who,
                                       reservation& room, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
-                                      const worker& self) noexcept;
+                                      const worker& self, bool stalled) noexcept;
     void release(const reservation& room) noexcept;
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;

@@ -175,6 +175,12 @@ class state_word {
         return references_of(word_.load(std::memory_order_relaxed));
     }
 
+    /// True if the runtime's reference is the only one. Its owner alone may ask; then it stays so.
+    [[nodiscard]] bool unshared() const noexcept {
+        // Acquire: pairs with the release of those who have let go.
+        return references_of(word_.load(std::memory_order_acquire)) == 1;
+    }
+
     /// True if a terminal token has one handle. Exact for the holder of that handle.
     [[nodiscard]] bool sole_handle() const noexcept {
         // Acquire: a sole holder takes the result over from those who let go.

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The same mistakes as in lib/mutants.hpp, of which the environment variable TOKENGATE_MUTANT
+/// switches one on.
+#pragma once
+
+#include <cstdlib>
+#include <string_view>
+
+namespace tokengate::detail::mutants {
+
+[[nodiscard]] inline bool chosen(std::string_view name) noexcept {
+    const char* wanted = std::getenv("TOKENGATE_MUTANT");
+    return wanted != nullptr && name == wanted;
+}
+
+inline const bool pin_not_counted = chosen("pin_not_counted");
+inline const bool pending_twice = chosen("pending_twice");
+inline const bool parent_not_held = chosen("parent_not_held");
+inline const bool strand_does_not_wait = chosen("strand_does_not_wait");
+inline const bool thief_ignores_anchor = chosen("thief_ignores_anchor");
+inline const bool domain_is_not_woken = chosen("domain_is_not_woken");
+
+}  // namespace tokengate::detail::mutants
