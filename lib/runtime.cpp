@@ -119,7 +119,14 @@ bool runtime_core::is_idle() const {
     std::array<std::uint64_t, weight_count> accepted{};
     std::array<std::uint64_t, weight_count> refused{};
     gate_.count(accepted, refused);
-    return accepted[0] + accepted[1] + accepted[2] == finished;
+    if (accepted[0] + accepted[1] + accepted[2] != finished) return false;
+    // A worker between two tokens may still have to leave the chains of those that have ended. One
+    // that executes has a token that was killed, which keeps its chain open by right.
+    bool left = true;
+    crew_.for_each_worker([&](const worker& each) {
+        left = left && (each.memberships.empty() || each.executing.busy());
+    });
+    return left;
 }
 
 bool runtime_core::called_from_own_worker() const noexcept {
@@ -242,6 +249,15 @@ void runtime_core::start() {
     }
     crew_.start();
     joined_ = false;
+}
+
+std::vector<chain_info> runtime_core::chains() const {
+    return open_chains(this, [this](std::uint32_t number) {
+        std::uint32_t spare = 0;
+        crew_.for_each_worker(
+            [&](const worker& each) { spare += each.memberships.held_of(number); });
+        return spare;
+    });
 }
 
 runtime_stats runtime_core::stats() const {
@@ -372,6 +388,6 @@ const topology& runtime::topology() const noexcept { return core_->machine(); }
 
 runtime_stats runtime::stats() const { return core_->stats(); }
 
-std::vector<chain_info> runtime::open_chains() const { return detail::open_chains(core_.get()); }
+std::vector<chain_info> runtime::open_chains() const { return core_->chains(); }
 
 }  // namespace tokengate

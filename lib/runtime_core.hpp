@@ -36,6 +36,7 @@ class runtime_core {
     [[nodiscard]] stop_report stop(std::optional<steady_ns> deadline);
     void start();
     [[nodiscard]] runtime_stats stats() const;
+    [[nodiscard]] std::vector<chain_info> chains() const;
 
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
     [[nodiscard]] const topology& machine() const noexcept { return *machine_; }

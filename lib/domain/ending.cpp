@@ -10,7 +10,7 @@ namespace tokengate::detail {
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
-    release_anchor(owner, node, false);
+    release_anchor(owner, node);
     const state_word::finished end = node.state.finish(token_state::killed, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
     if (end.last) recycle(node);

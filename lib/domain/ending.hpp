@@ -40,14 +40,8 @@ inline void drop_husk(token_node& node) noexcept {
 
 /// Leaves the token's chain and releases its pin. Once for each accepted token, when its callable
 /// has returned or it is certain that it will not run, and before anyone can see it terminal.
-/// @param unseen  nobody else holds the token or can get hold of it
-inline void release_anchor(crew& owner, token_node& node, bool unseen) noexcept {
-    if (node.chained && unseen) {
-        node.calls->leave_and_release();
-        node.chained = false;  // recycle() has nothing left to let go of
-    } else if (node.chained) {
-        node.calls->leave();
-    }
+inline void release_anchor(crew& owner, token_node& node) noexcept {
+    if (node.chained) node.calls->leave();
     if (mutants::pending_twice && node.chained) node.calls->leave();
     if (node.pinned) owner.sticky_keys.release(node.pin.slot);
 }

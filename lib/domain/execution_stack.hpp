@@ -45,6 +45,9 @@ class execution_stack {
         swap_top(inner, inner->outer);
     }
 
+    /// True if anything executes. Any thread.
+    [[nodiscard]] bool busy() const noexcept { return top_.load(std::memory_order_acquire) != 0; }
+
     /// The token that executes on top of all others; null if none does. Worker only.
     [[nodiscard]] token_node* innermost() const noexcept {
         return own_ == nullptr ? nullptr : own_->node;

@@ -308,6 +308,7 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     const frame_type& type = node.type();
     const std::size_t index = index_of(node.weight_class);
     const bool is_anchored = node.anchored();
+    memberships.give_up(node.chained ? node.calls : nullptr);
     if (is_anchored) {
         // Its line comes while the callable runs.
         if (node.pinned) crew_.sticky_keys.prefetch(node.pin.slot);
@@ -327,7 +328,14 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
 
     executed[index].add();
     if (is_anchored) {
-        release_anchor(crew_, node, owns_reference && node.state.unshared());
+        // If nobody else holds the token, its membership may serve the next one of the chain.
+        const bool unseen = owns_reference && node.state.unshared();
+        if (node.chained && unseen) {
+            memberships.put(*node.calls);
+            node.chained = false;  // recycle() has nothing left to let go of
+        }
+        release_anchor(crew_, node);
+        if (!unseen || at(deque_kind::anchored).seems_empty()) memberships.give_up();
     }
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
@@ -540,6 +548,7 @@ void worker::settle_finished() noexcept {
 }
 
 void worker::settle_all() noexcept {
+    memberships.give_up();
     settle_finished();
     settle_taken();
 }

@@ -19,6 +19,7 @@
 #include "domain/deque.hpp"
 #include "domain/execution_stack.hpp"
 #include "domain/mailbox.hpp"
+#include "locality/membership.hpp"
 #include "sleep/event_count.hpp"
 
 namespace tokengate::detail {
@@ -183,10 +184,11 @@ class alignas(64) worker {
     [[nodiscard]] crew& owner() const noexcept { return crew_; }
     [[nodiscard]] unsigned domain_index() const noexcept { return home_.number; }
 
-    event_count wake;             ///< any thread: notified by whoever claims this worker
-    event_count resumed;          ///< any thread: notified when a reserve is to stand in
-    execution_stack executing;    ///< any thread may inspect
-    counters_by_weight executed;  ///< tokens whose callable it ran
+    event_count wake;              ///< any thread: notified by whoever claims this worker
+    event_count resumed;           ///< any thread: notified when a reserve is to stand in
+    execution_stack executing;     ///< any thread may inspect
+    membership_store memberships;  ///< of the chain that it works on
+    counters_by_weight executed;   ///< tokens whose callable it ran
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;

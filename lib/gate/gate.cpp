@@ -154,7 +154,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
             node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
                                       *label, *operation.lead);
         } else if (who.outer != nullptr) {
-            who.outer->enter();
+            who.self->memberships.take(*who.outer);
             node->calls = who.outer;
         } else {
             node->runtime = operation.runtime;

@@ -142,10 +142,10 @@ class chain_pool {
 constinit std::array<chain_pool::block*, chain_pool::most_blocks> chain_pool::blocks{};
 constinit std::atomic<unsigned> chain_pool::block_count{0};
 
-void chain::enter() noexcept {
+void chain::enter(std::uint32_t members) noexcept {
     // Relaxed: the caller's own membership keeps the record, and nothing is published here.
     [[maybe_unused]] const chain_counts before(
-        counts_.fetch_add(one_member, std::memory_order_relaxed));
+        counts_.fetch_add(one_member * members, std::memory_order_relaxed));
     assert(before.pending() > 0 && "a chain is entered from inside");
 }
 
@@ -179,7 +179,7 @@ chain& open_chain(const runtime_core* runtime, unsigned domain, chain* parent,
     return opened;
 }
 
-std::vector<chain_info> open_chains(const runtime_core* runtime) {
+std::vector<chain_info> open_chains(const runtime_core* runtime, const spare_members& spare) {
     struct let_go {
         void operator()(chain* which) const noexcept { which->release(); }
     };
@@ -190,7 +190,10 @@ std::vector<chain_info> open_chains(const runtime_core* runtime) {
         if (!counts) return;
         const std::unique_ptr<chain, let_go> held(&each);
         if (each.runtime() == runtime) {
-            found.push_back(chain_pool::describe(each, counts->pending(), now));
+            const std::uint32_t idle = spare != nullptr ? spare(each.number()) : 0;
+            // Both change meanwhile; a chain that is open has a member.
+            const std::uint32_t pending = counts->pending();
+            found.push_back(chain_pool::describe(each, pending > idle ? pending - idle : 1, now));
         }
     });
     return found;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -71,9 +72,12 @@ class alignas(64) chain {
         return chain_counts(counts_.load(std::memory_order_relaxed));
     }
 
-    /// A child is created. The caller is inside: the token that it runs is pending. If the creation
+    /// Which record of the process it is.
+    [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+
+    /// Children are created. The caller is inside: the token that it runs is pending. If a creation
     /// fails after all: leave_and_release().
-    void enter() noexcept;
+    void enter(std::uint32_t members = 1) noexcept;
 
     /// A member has ended, once. The last one closes the chain, which then leaves its parent, and
     /// so on. The caller's reference stays.
@@ -82,8 +86,10 @@ class alignas(64) chain {
     /// A member's node is recycled. The last reference gives the record back.
     void release() noexcept { give_up(this, chain_counts::one_reference); }
 
-    /// Both in one step.
-    void leave_and_release() noexcept { give_up(this, one_member); }
+    /// Both in one step, for one or several members.
+    void leave_and_release(std::uint32_t members = 1) noexcept {
+        give_up(this, one_member * members);
+    }
 
   private:
     friend class chain_pool;
@@ -115,11 +121,15 @@ static_assert(sizeof(chain) == 64, "a chain fits one cache line");
                                 std::uint64_t lead_id, const operation_label& label,
                                 const lead_traits& traits);
 
-/// The chains of a runtime that are open, each as it was at one moment during the call. Any thread;
+/// How many of a chain's members, by the chain's number, belong to no token; null: none.
+using spare_members = std::function<std::uint32_t(std::uint32_t number)>;
+
+/// The chains of a runtime that are open, each as it was during the call. Any thread;
 /// takes no lock and holds nobody up. Cost: proportional to the most chains that the process has
 /// ever had at a time.
 /// @throws std::bad_alloc
-[[nodiscard]] std::vector<chain_info> open_chains(const runtime_core* runtime);
+[[nodiscard]] std::vector<chain_info> open_chains(const runtime_core* runtime,
+                                                  const spare_members& spare = nullptr);
 
 /// How many there are.
 [[nodiscard]] std::size_t count_open_chains(const runtime_core* runtime) noexcept;

@@ -50,8 +50,7 @@ void give_memory(void* memory) noexcept {
 
 }  // namespace
 
-// --- a record
-// -------------------------------------------------------------------------------------
+// --- a record ------------------------------------------------------------------------------------
 
 /// One member more, unless the record is dead.
 bool strand::join() noexcept {
@@ -84,8 +83,7 @@ strand* strand::finalize_next() noexcept {
                                      ~final_bit);
 }
 
-// --- a bucket
-// -------------------------------------------------------------------------------------
+// --- a bucket ------------------------------------------------------------------------------------
 
 /// A list of records, newest first, and those that are unlinked and wait to be freed.
 struct strand_table::bucket {
@@ -302,8 +300,7 @@ class strand_table::visit {
     bool inside_ = false;
 };
 
-// --- the table
-// ------------------------------------------------------------------------------------
+// --- the table -----------------------------------------------------------------------------------
 
 strand_table::strand_table(std::size_t buckets)
     : size_(buckets), buckets_(std::make_unique<bucket[]>(buckets)) {
