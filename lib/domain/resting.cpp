@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a worker sleeps when there is nothing to do, and how it waits for a token.
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <thread>
+
+#include "domain/ending.hpp"
+#include "domain/waiters.hpp"
+#include "domain/worker.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+// How often a spinning worker reads the clock, in pauses.
+constexpr int pauses_per_look = 32;
+
+}  // namespace
+
+void worker::rest() noexcept {
+    settle_all();
+    const event_count::ticket ticket = wake.look();
+    idle_.announce(idle_number_);
+    if (token_node* node = find()) {
+        withdraw();
+        run(*node);
+        return;
+    }
+    // It steps back rather than sleep, if that came before it announced itself.
+    if (reserve_ && home_.surplus > 0) {
+        withdraw();
+        return;
+    }
+    // Between what this worker has counted and given back, and the look for those who wait for it.
+    full_fence();
+    crew_.tell_quiet();
+    crew_.tell_room();
+    {
+        const pause waiting(*this);
+        if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
+            parked.add();
+            wake.park(ticket);
+        }
+    }
+    withdraw();
+}
+
+// Leaves the idle set. If somebody has claimed this worker, it is counted on for a token that it
+// may not be the one to take.
+void worker::withdraw() noexcept {
+    if (!idle_.withdraw(idle_number_)) owes_ = true;
+}
+
+// Whoever was claimed, or has set a mailbox's hint again, pays before it runs anything: others may
+// sleep that were not woken because of it.
+void worker::pay() noexcept {
+    if (owes_) [[unlikely]] {
+        owes_ = false;
+        crew_.pass_on(home_.number);
+    }
+}
+
+bool worker::spin_until_woken(event_count::ticket taken) const noexcept {
+    const std::chrono::nanoseconds limit = crew_.chosen().spin_time;
+    if (limit.count() == 0) return wake.happened_since(taken);
+    const steady_ns until = steady_now() + limit.count();
+    do {
+        for (int i = 0; i < pauses_per_look; ++i) {
+            if (wake.happened_since(taken)) return true;
+            cpu_pause();
+        }
+        // A thread that has work may want this core, the submitter above all.
+        std::this_thread::yield();
+    } while (steady_now() < until);
+    return wake.happened_since(taken);
+}
+
+bool worker::begin_blocking() noexcept {
+    if (blocked_.fetch_add(1) == 0) replaced_ = crew_.stand_in(home_.number);
+    return replaced_;
+}
+
+void worker::end_blocking() noexcept {
+    if (blocked_.fetch_sub(1) == 1) crew_.step_back(home_.number);
+}
+
+worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(owner.isolation_) {
+    for (std::size_t i = 0; i < all_deques.size(); ++i) {
+        marks_[i] = owner.at(all_deques[i]).mark();
+    }
+    owner.isolation_ = this;
+}
+
+worker::isolation::~isolation() { owner_.isolation_ = outer_; }
+
+bool worker::run_awaited(token_node& awaited) noexcept {
+    // The newest of its deque, most often: fork and join.
+    if (!may_run(awaited)) return false;
+    if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
+        run(awaited);
+        return is_terminal(awaited.state.phase());
+    }
+    // Its entry in a mailbox or deque becomes a husk.
+    if (!awaited.state.begin_execution_leaving_husk()) return false;
+    if (crew_.current_phase() >= phase::killing) [[unlikely]] {
+        const std::size_t index = index_of(awaited.weight_class);
+        ++finished_;
+        if (kill_begun(crew_, awaited, false, true)) killed[index].add();
+    } else {
+        execute(awaited, false);
+    }
+    return true;
+}
+
+wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+    const auto done = [&] { return is_terminal(awaited.state.phase()); };
+    const auto late = [&] { return deadline && steady_now() >= *deadline; };
+    // Too deep, or isolated: it sleeps, and somebody else does the work of its domain meanwhile. If
+    // there is nobody, it goes deeper rather than wait for what it might have to do itself.
+    std::optional<substitute> other;
+    bool alone = false;
+    while (!done() && !late()) {
+        const bool open = isolation_ == nullptr && (may_nest() || alone);
+        if (open ? run_one() : help()) continue;
+        // Its turn may have come since: a token of a strand, above all.
+        if (run_awaited(awaited)) break;
+        settle_all();
+        if (!open && !other) {
+            other.emplace(*this);
+            alone = !other->found();
+            if (alone && isolation_ == nullptr) continue;
+        }
+        std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake, executing,
+                                                     deadline.has_value());
+        const event_count::ticket ticket = wake.look();
+        const token_state seen = state_word::phase_of(awaited.state.announce_helper());
+        if (is_terminal(seen)) break;
+        if (listed->closes_a_cycle()) return wait_end::deadlock;
+        // Its turn has come since; from now on whoever brings that about notifies this worker.
+        if (seen == token_state::admitted && may_run(awaited)) continue;
+        if (open) {
+            idle_.announce(idle_number_);
+            if (token_node* node = find()) {
+                withdraw();
+                listed.reset();
+                run(*node);
+                continue;
+            }
+        }
+        full_fence();
+        crew_.tell_room();
+        {
+            const pause waiting(*this);
+            if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
+        }
+        if (open) withdraw();
+    }
+    pay();
+    return done() ? wait_end::terminal : wait_end::late;
+}
+
+}  // namespace tokengate::detail
