@@ -4,6 +4,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <iostream>
 #include <set>
 #include <vector>
@@ -20,13 +21,15 @@ class tile {
     // touched here.
     void start(int cells, bool at_the_top) {
         cells_ = cells;
-        for (auto& copy : copies_) copy.assign(static_cast<std::size_t>(width() * width()), 20.0);
+        const int area = width() * width();
+        for (auto& copy : copies_) copy.assign(static_cast<std::size_t>(area), 20.0);
         for (int x = 0; x < width() && at_the_top; ++x) at(0, 0, x) = at(1, 0, x) = 100.0;
     }
 
     // A cell, counted from 1, as it was before a step; 0 and cells + 1 are the border.
     double& at(int step, int y, int x) {
-        return copies_[step % 2][static_cast<std::size_t>(y * width() + x)];
+        const int index = y * width() + x;
+        return copies_[step % 2][static_cast<std::size_t>(index)];
     }
 
     // Each cell becomes the mean of its four neighbours.
@@ -74,7 +77,8 @@ class plate {
 
   private:
     tile& at(int row, int column) {
-        return tiles_[static_cast<std::size_t>(row * columns_ + column)];
+        const int index = row * columns_ + column;
+        return tiles_[static_cast<std::size_t>(index)];
     }
 
     int columns_;
@@ -112,7 +116,8 @@ int main() {
     const int share = (tiles + domains - 1) / domains;
     for (int first = 0; first < share; ++first) {
         for (int i = first; i < tiles; i += share) {
-            const int row = i / columns, column = i % columns;
+            const int row = i / columns;
+            const int column = i % columns;
             homes.push_back(relax.hold(row, column));  // this tile stays in one domain from now on
         }
     }

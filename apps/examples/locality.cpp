@@ -3,6 +3,7 @@
 // to say what belongs together.
 #include <tokengate/tokengate.hpp>
 
+#include <cstddef>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -48,8 +49,8 @@ int main() {
     auto note =
         rt.operation("note", {.sticky = tg::sticky::by_anchor("journal", tg::sticky::serial)},
                      [&](const std::string& line) { journal.push_back(line); });
-    std::vector<tg::token<void>> notes;
-    for (int i = 0; i < 100; ++i) notes.push_back(note(std::to_string(i)));
+    std::vector<tg::token<void>> notes(100);
+    for (std::size_t i = 0; i < notes.size(); ++i) notes[i] = note(std::to_string(i));
     tg::wait_all(notes);
     bool in_order = journal.size() == notes.size();
     for (std::size_t i = 0; i < journal.size(); ++i) {
@@ -58,13 +59,13 @@ int main() {
     expect(in_order, "serial tokens run one at a time, in order");
 
     // A lead: it names what it calls, and whatever is created while it runs stays in its domain.
-    auto assemble = rt.operation("assemble", [](int) {});
-    auto solve = rt.operation("solve", {.external_calls = {"assemble"}}, [&](int parts) {
-        std::vector<tg::token<void>> children;
-        for (int i = 0; i < parts; ++i) children.push_back(assemble(i));
+    auto assemble = rt.operation("assemble", [](std::size_t) {});
+    auto solve = rt.operation("solve", {.external_calls = {"assemble"}}, [&](std::size_t parts) {
+        std::vector<tg::token<void>> children(parts);
+        for (std::size_t i = 0; i < parts; ++i) children[i] = assemble(i);
         return children;
     });
-    const auto lead = solve(20);
+    const auto lead = solve(20U);
     expect(in_one_domain(lead.get()), "what a lead creates shares a domain");
     expect(lead.get().front().domain() == lead.domain(), "it is the domain of the lead");
     expect(lead.get().front().seed() == lead.seed(), "they have one seed");

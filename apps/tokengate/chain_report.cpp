@@ -91,17 +91,9 @@ void print_chain(const chain_result& result) {
         "refused\n",
         count_text(load.waits, "wait").c_str(),
         std::to_string(load.refused_waits + load.refused_parents).c_str());
-    std::uint64_t workers = 0;
-    std::vector<double> anchored;
-    for (const domain_stats& each : result.stats.domains) {
-        workers += each.workers;
-        anchored.push_back(static_cast<double>(each.anchored));
-    }
-    const spread spread = spread_of(anchored);
-    std::printf("domains  %s with %s; chain tokens run in each: %s to %s, mean %s\n",
-                count_text(result.stats.domains.size(), "domain").c_str(),
-                count_text(workers, "worker").c_str(), number_text(spread.min).c_str(),
-                number_text(spread.max).c_str(), number_text(spread.mean).c_str());
+    std::vector<std::uint64_t> anchored;
+    for (const domain_stats& each : result.stats.domains) anchored.push_back(each.anchored);
+    print_domains(result.stats, "chain tokens run", anchored);
     if (const auto shortages = result.stats.locality.short_of_reserves) {
         std::printf("         %llu times no thread was left to stand in for a blocked one\n",
                     static_cast<unsigned long long>(shortages));

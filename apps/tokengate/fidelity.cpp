@@ -5,6 +5,9 @@
 #include <atomic>
 #include <cstdio>
 
+#include "measure.hpp"
+#include "report.hpp"
+
 namespace tokengate::app {
 
 unsigned thread_number() noexcept {
@@ -59,6 +62,18 @@ std::uint64_t escapes_of(const runtime_stats& stats) noexcept {
 
 std::uint64_t left_of(const locality_stats& stats) noexcept {
     return stats.pinned_keys + stats.pinned_tokens + stats.serial_keys + stats.open_chains;
+}
+
+void print_domains(const runtime_stats& stats, const std::string& tokens,
+                   std::span<const std::uint64_t> in_each) {
+    std::uint64_t workers = 0;
+    for (const domain_stats& each : stats.domains) workers += each.workers;
+    const spread load = spread_of(std::vector<double>(in_each.begin(), in_each.end()));
+    std::printf("domains  %s with %s; %s in each: %s to %s, mean %s\n",
+                count_text(stats.domains.size(), "domain").c_str(),
+                count_text(workers, "worker").c_str(), tokens.c_str(),
+                number_text(load.min).c_str(), number_text(load.max).c_str(),
+                number_text(load.mean).c_str());
 }
 
 }  // namespace tokengate::app

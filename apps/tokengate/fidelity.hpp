@@ -56,4 +56,9 @@ void complain(std::span<const expectation> all, const std::string& note);
 /// Keys, pins and chains that are still there: 0 unless something was not given back.
 [[nodiscard]] std::uint64_t left_of(const locality_stats& stats) noexcept;
 
+/// Prints how many domains and workers there are, and how evenly the tokens, of which so many ran
+/// in each domain, were spread over them.
+void print_domains(const runtime_stats& stats, const std::string& tokens,
+                   std::span<const std::uint64_t> in_each);
+
 }  // namespace tokengate::app

@@ -76,6 +76,12 @@ void add_json(CLI::App& subcommand, bool& json) {
     subcommand.add_flag("--json", json, "Print one JSON object and nothing else");
 }
 
+void add_seed(CLI::App& subcommand, std::uint64_t& seed, const std::string& of_what) {
+    subcommand.add_option("--seed", seed, of_what + ", 0 to 2^32 - 1")
+        ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
+        ->capture_default_str();
+}
+
 /// The command line and what it was given.
 class command_line {
   public:
@@ -136,9 +142,7 @@ class command_line {
         command.add_option("--waves", waves_.waves, "How many; the first has 4 tokens, 1 to 20")
             ->check(from_to(1, 20, "1 to 20"))
             ->capture_default_str();
-        command.add_option("--seed", waves_.seed, "Moves the random numbers, 0 to 2^32 - 1")
-            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
-            ->capture_default_str();
+        add_seed(command, waves_.seed, "Moves the random numbers");
         command.add_flag_callback(
             "--no-baseline", [this] { waves_.baseline = false; },
             "Leave out the same waves on oneTBB");
@@ -171,9 +175,7 @@ class command_line {
         command.add_option("--seconds", burst_.seconds, "Length of the mixed window, 0 to 86400")
             ->check(from_to(0.0, longest_window, "0 to 86400 seconds"))
             ->capture_default_str();
-        command.add_option("--seed", burst_.seed, "Of sizes and mixes, 0 to 2^32 - 1")
-            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
-            ->capture_default_str();
+        add_seed(command, burst_.seed, "Of sizes and mixes");
         add_json(command, burst_.json);
     }
 
@@ -206,9 +208,7 @@ class command_line {
         command.add_option("--bursts", storm_.bursts, "Bursts beside the anchors, 0 to 1000")
             ->check(from_to(std::uint32_t{0}, std::uint32_t{1000}, "0 to 1000"))
             ->capture_default_str();
-        command.add_option("--seed", storm_.seed, "Of the order of the keys, 0 to 2^32 - 1")
-            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
-            ->capture_default_str();
+        add_seed(command, storm_.seed, "Of the order of the keys");
         command.add_flag("--broken", storm_.broken,
                          "Leave the keys out, so that the checks find something");
         add_json(command, storm_.json);
@@ -222,9 +222,7 @@ class command_line {
         command.add_option("--leads", chain_.leads, "How many, 1 to 10^5")
             ->check(from_to(std::uint32_t{1}, most_leads, "1 to 10^5"))
             ->capture_default_str();
-        command.add_option("--seed", chain_.seed, "Of kills, exceptions and waits, 0 to 2^32 - 1")
-            ->check(from_to(std::uint64_t{0}, largest_seed, "0 to 2^32 - 1"))
-            ->capture_default_str();
+        add_seed(command, chain_.seed, "Of kills, exceptions and waits");
         command.add_flag("--broken", chain_.broken,
                          "Open no chains, so that the checks find something");
         add_json(command, chain_.json);

@@ -274,12 +274,7 @@ int run_storm(const storm_options& options) {
     result.beside = state.beside.load(std::memory_order_relaxed);
     result.burst_tokens = result.phases[0].tokens - anchored_keys;
     result.strays = found.misses - result.phases[1].misses - result.phases[2].misses;
-    for (std::size_t i = 0; i < found.by_domain.size(); ++i) {
-        const domain_stats& counted = result.stats.domains.at(i);
-        result.domains.push_back({.tokens = found.by_domain[i],
-                                  .anchored = counted.anchored,
-                                  .workers = counted.workers});
-    }
+    result.tokens_by_domain = found.by_domain;
     progress.clear();
 
     if (options.json) {

@@ -55,8 +55,9 @@ double storm_result::seconds() const {
 std::vector<expectation> storm_result::expectations() const {
     const token_counts counts = stats.total();
     std::uint64_t astray = 0;
-    for (const storm_domain& each : domains) {
-        astray += std::max(each.tokens, each.anchored) - std::min(each.tokens, each.anchored);
+    for (std::size_t i = 0; i < tokens_by_domain.size(); ++i) {
+        const auto [low, high] = std::minmax({tokens_by_domain[i], stats.domains[i].anchored});
+        astray += high - low;
     }
     return {
         {.what = "misses", .found = misses()},
@@ -89,22 +90,12 @@ void print_storm(const storm_result& result) {
         "\nbound: tokens that had one domain to go to, since their key was held or another of "
         "its tokens\nwas in flight all the time between. Every other key is held.\n");
 
-    std::vector<double> loads;
-    std::uint64_t workers = 0;
-    for (const storm_domain& each : result.domains) {
-        loads.push_back(static_cast<double>(each.tokens));
-        workers += each.workers;
-    }
-    const spread load = spread_of(loads);
     std::printf("\nanchors  %llu of %llu tokens ran beside the anchor of their key\n",
                 static_cast<unsigned long long>(result.beside),
                 static_cast<unsigned long long>(result.burst_tokens));
     std::printf("storm    keys by the number of domains that they used: %s\n",
                 spread_text(result.keys_by_domains).c_str());
-    std::printf("domains  %s with %s; tokens in each: %s to %s, mean %s\n",
-                count_text(result.domains.size(), "domain").c_str(),
-                count_text(workers, "worker").c_str(), number_text(load.min).c_str(),
-                number_text(load.max).c_str(), number_text(load.mean).c_str());
+    print_domains(result.stats, "tokens", result.tokens_by_domain);
     std::printf("gate     %llu tokens redirected to the domain of their key\n",
                 static_cast<unsigned long long>(result.stats.locality.redirected));
     std::printf("\n%llu tokens, %llu misses, %llu escapes, %llu leaked: %s\n",
@@ -128,11 +119,11 @@ json storm_json(const storm_result& result) {
                           {"tokens_per_second", rate_of(each)}});
     }
     json domains = json::array();
-    for (std::size_t i = 0; i < result.domains.size(); ++i) {
+    for (std::size_t i = 0; i < result.tokens_by_domain.size(); ++i) {
         domains.push_back({{"domain", i},
-                           {"tokens", result.domains[i].tokens},
-                           {"anchored", result.domains[i].anchored},
-                           {"workers", result.domains[i].workers}});
+                           {"tokens", result.tokens_by_domain[i]},
+                           {"anchored", result.stats.domains[i].anchored},
+                           {"workers", result.stats.domains[i].workers}});
     }
     json spread = json::array();
     std::uint64_t keys = 0;

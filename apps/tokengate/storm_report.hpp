@@ -26,21 +26,15 @@ struct storm_phase {
     double seconds = 0.0;
 };
 
-struct storm_domain {
-    std::uint64_t tokens = 0;    ///< as the tokens say
-    std::uint64_t anchored = 0;  ///< as its workers counted
-    unsigned workers = 0;        ///< threads that it has had
-};
-
 struct storm_result {
     std::vector<storm_phase> phases;
-    std::vector<std::uint64_t> keys_by_domains;  ///< keys of the storm that used 1, 2, ... domains
-    std::vector<storm_domain> domains;
-    std::uint64_t burst_tokens = 0;  ///< submitted while their key's anchor ran
-    std::uint64_t beside = 0;        ///< of these, those that ran while it did
-    std::uint64_t strays = 0;        ///< misses that only the phases together show
-    std::string first_miss;          ///< in words
-    runtime_stats stats;             ///< after everything has ended
+    std::vector<std::uint64_t> keys_by_domains;   ///< keys of the storm that used 1, 2, ... domains
+    std::vector<std::uint64_t> tokens_by_domain;  ///< as the tokens say
+    std::uint64_t burst_tokens = 0;               ///< submitted while their key's anchor ran
+    std::uint64_t beside = 0;                     ///< of these, those that ran while it did
+    std::uint64_t strays = 0;                     ///< misses that only the phases together show
+    std::string first_miss;                       ///< in words
+    runtime_stats stats;                          ///< after everything has ended
 
     [[nodiscard]] std::uint64_t tokens() const;
     [[nodiscard]] std::uint64_t bound() const;

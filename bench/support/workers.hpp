@@ -15,19 +15,17 @@ namespace tokengate::bench {
     return {.cores = static_cast<int>(given.threads), .workers_per_core = 1};
 }
 
-/// Tokens that have run outside of the domain to which they are anchored: always 0.
-[[nodiscard]] inline std::uint64_t escapes_of(const runtime& host) {
-    std::uint64_t sum = 0;
-    for (const domain_stats& each : host.stats().domains) sum += each.escapes;
-    return sum;
-}
-
-/// @throws wrong_result unless the ledger of an idle runtime says that `tokens` more completed
+/// @throws wrong_result unless the ledger of an idle runtime says that `tokens` more completed, and
+/// no anchored one outside its domain
 inline void expect_completed(const runtime& idle, std::uint64_t& before, std::uint64_t tokens) {
-    const token_counts counts = idle.stats().total();
+    const runtime_stats seen = idle.stats();
+    const token_counts counts = seen.total();
     expect_equal("tokens in flight", static_cast<std::int64_t>(counts.in_flight()), 0);
     expect_equal("tokens completed", static_cast<std::int64_t>(counts.completed - before),
                  static_cast<std::int64_t>(tokens));
+    for (const domain_stats& each : seen.domains) {
+        expect_equal("escapes", static_cast<std::int64_t>(each.escapes), 0);
+    }
     before = counts.completed;
 }
 

@@ -44,7 +44,7 @@ struct first_cores {
 /// | arena_slots | TOKENGATE_ARENA_SLOTS | 0 to 1024, or -1: the domain's CPUs less its workers |
 /// | mailbox_capacity | TOKENGATE_MAILBOX_CAPACITY | 1 to 2^30 tokens a lane |
 /// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
-/// | deque_capacity | TOKENGATE_DEQUE_CAPACITY | 2 to 2^20 tokens of each kind a worker |
+/// | deque_capacity | TOKENGATE_DEQUE_CAPACITY | 2 to 2^20 a kind, rounded up to a power of two |
 /// | sticky_slots | TOKENGATE_STICKY_SLOTS | 16 to 2^24, rounded up to a power of two |
 /// | reserve_workers | TOKENGATE_RESERVE_WORKERS | 0 to 256 a domain |
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |

@@ -30,8 +30,7 @@ using detail::token_node;
 
 constexpr std::size_t threads = 4;
 
-// --- strands and tables with one mistake each
-// -----------------------------------------------------
+// --- strands and tables with one mistake each ---------------------------------------------------
 
 /// A strand as simple as can be; without a mistake.
 class locked_strand {
@@ -142,8 +141,7 @@ class blind_table {
     std::atomic<record*> head_{nullptr};
 };
 
-// --- the load
-// -------------------------------------------------------------------------------------
+// --- the load ------------------------------------------------------------------------------------
 
 /// What went wrong, and how much was done.
 struct outcome {
