@@ -131,7 +131,9 @@ struct chain_info {
     std::uint64_t lead_id = 0;  ///< the id of the token that opened it
     std::string operation;      ///< the name of that token's operation
     unsigned domain = 0;        ///< where all its tokens run
-    std::uint64_t pending = 0;  ///< its tokens that have not ended; a chain inside it counts once
+    /// Its tokens that have not ended; a chain inside it counts once. While it creates tokens, up
+    /// to 16 more for each worker that does.
+    std::uint64_t pending = 0;
     std::chrono::nanoseconds age{};  ///< time since it was opened
 };
 

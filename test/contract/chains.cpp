@@ -299,6 +299,7 @@ TEST_CASE("what_is_created_outside_of_the_leads_token_is_in_no_chain") {
 TEST_CASE("chains_can_be_watched_while_they_open_and_close") {
     for_each_shape([](const config& shape) {
         runtime rt(shape);
+        const std::uint64_t each_worker = rt.settings().workers_per_core;
         std::atomic<bool> over{false};
         const auto child = rt.operation("child", [] {});
         const auto lead = rt.operation("lead", {.external_calls = {"child"}}, [&] {
@@ -308,7 +309,8 @@ TEST_CASE("chains_can_be_watched_while_they_open_and_close") {
             while (!over) {
                 for (const chain_info& each : rt.open_chains()) {
                     CHECK(each.pending >= 1);
-                    CHECK(each.pending <= 4);
+                    // What the workers have in store may change between the two looks.
+                    CHECK(each.pending <= 4 + 16 * each_worker);
                     CHECK(each.domain < rt.settings().cores);
                     CHECK(each.operation == "lead");
                 }
