@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waits that could never end are errors, not hangs.
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <thread>
@@ -13,6 +14,8 @@
 
 namespace tokengate::test {
 namespace {
+
+using namespace std::chrono_literals;
 
 /// What a token throws when it waits for `awaited`, or "" if it does not.
 std::string message_of_waiting_for(const token<int>& awaited) {
@@ -80,6 +83,32 @@ TEST_CASE("waiting_runs_the_awaited_token_at_any_depth") {
     REQUIRE(ends(t));
     CHECK(t.get() == 200);
     settle(rt);
+}
+
+TEST_CASE("a_wait_with_a_deadline_for_what_cannot_end_before_it_is_false") {
+    for (const int cores : {1, 2}) {
+        for (const bool behind : {false, true}) {
+            INFO(cores, " domains, for one behind it in its strand: ", behind);
+            runtime rt({.cores = cores, .sticky_slots = 64});
+            std::optional<token<int>> awaited;
+            std::atomic<bool> known{false};
+            const auto op = rt.operation(
+                "op", {.sticky = sticky::by_anchor("key", sticky::serial)}, [&](bool waits) {
+                    if (!waits) return 0;
+                    while (!known) std::this_thread::yield();
+                    int ended = 0;
+                    for (int i = 0; i < 3; ++i) ended += awaited->wait_for(1ms) ? 1 : 0;
+                    const auto soon = std::chrono::steady_clock::now() + 1ms;
+                    return ended + (awaited->wait_until(soon) ? 1 : 0);
+                });
+            const token<int> first = op(true);
+            awaited = behind ? op(false) : first;
+            known = true;
+            CHECK(result_of(first) == 0);
+            CHECK(result_of(*awaited) == 0);
+            settle(rt);
+        }
+    }
 }
 
 }  // namespace tokengate::test

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a child process may do with its parent's runtime.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <thread>
@@ -27,6 +32,16 @@ int forked(Ask&& ask) {
         return 0;
     }
     return 1;
+}
+
+/// fork(); the child is killed if it has not ended after so long.
+pid_t fork_that_ends(unsigned seconds) {
+    const pid_t child = fork();
+    if (child == 0) {
+        signal(SIGALRM, SIG_DFL);
+        alarm(seconds);
+    }
+    return child;
 }
 
 }  // namespace
@@ -127,6 +142,35 @@ TEST_CASE("a_child_process_of_a_token_is_told_too") {
     CHECK(result_of(forks(1)) == "exit 0");
     CHECK(result_of(forks(2)) == "exit 0");
     gate.release();
+    settle(rt);
+}
+
+TEST_CASE("a_child_process_forked_inside_blocking_goes_on_whoever_else_was_entering_it") {
+    // Bounded tries: what other threads were doing when it was forked cannot be forced.
+    runtime rt({.cores = 1, .workers_per_core = 3, .reserve_workers = 4, .spin_time = 0us});
+    std::atomic<bool> over{false};
+    const auto noise = rt.operation("noise", [&] {
+        while (!over) blocking([] {});
+    });
+    const auto forks = rt.operation("forks", [&] {
+        for (int i = 0; i < 50; ++i) {
+            // It leaves the section in which it was forked, and enters another one.
+            const pid_t child = blocking([] { return fork_that_ends(60); });
+            if (child == 0) {
+                blocking([] {});
+                _exit(0);
+            }
+            int status = 0;
+            if (child < 0 || waitpid(child, &status, 0) != child) return -1;
+            if (!WIFEXITED(status)) return i;
+        }
+        return 50;
+    });
+    noise();
+    noise();
+    const token<int> tries = forks();
+    CHECK(result_of(tries) == 50);
+    over = true;
     settle(rt);
 }
 

@@ -204,4 +204,78 @@ TEST_CASE("an_isolated_wait_outside_of_tokens_is_a_wait") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_waiter_with_a_stand_in_hears_when_the_turn_of_its_token_comes") {
+    // The only stand-in gives the turn on, and then waits itself for one behind: who waits for the
+    // token whose turn it is has to run it.
+    for (const bool alone : {true, false}) {
+        INFO("the lead's wait is isolated: ", alone);
+        runtime rt({.cores = 1,
+                    .workers_per_core = 1,
+                    .sticky_slots = 64,
+                    .reserve_workers = 1,
+                    .spin_time = 0us,
+                    .help_depth = 0});
+        std::optional<token<int>> last;
+        int ran = 0;  // in the strand
+        const auto waits = rt.operation("waits", [&] { return last->get(isolated); });
+        const auto op =
+            rt.operation("op", {.sticky = sticky::by_anchor("key", sticky::serial)}, [&](int n) {
+                // Before the next one of its key: that one comes through the mailbox.
+                if (n == 0) waits();
+                return ++ran;
+            });
+        const auto lead = rt.operation("lead", [&] {
+            op(0);
+            const token<int> next = op(1);
+            last = op(2);
+            return alone ? next.get(isolated) : next.get();
+        });
+        CHECK(result_of(lead()) == 2);
+        settle_locality(rt);
+        CHECK(ran == 3);
+    }
+}
+
+TEST_CASE("whatever_a_worker_runs_while_a_serial_token_waits_may_call_for_the_same_turn") {
+    // As one of them on top of the other, neither could go on.
+    for (const int reserves : {0, 1, 16}) {
+        for (const int cores : {1, 2}) {
+            INFO(cores, " domains, ", reserves, " reserve workers");
+            runtime rt({.cores = cores,
+                        .workers_per_core = 1,
+                        .sticky_slots = 64,
+                        .reserve_workers = reserves});
+            runtime other({.cores = 1});
+            hold gate;
+            std::atomic<bool> begun{false};
+            std::atomic<bool> called{false};
+            const auto held = other.operation("held", [&] { gate.pass(); });
+            const token<void> awaited = held();
+            REQUIRE(gate.await(1));
+            const auto update = rt.operation(
+                "update", {.sticky = sticky::by_anchor("key", sticky::serial)}, [&](bool first) {
+                    if (!first) return 2;
+                    begun = true;
+                    awaited.wait();
+                    return 1;
+                });
+            const auto reader = rt.operation("reader", {.weight = weight::heavy}, [&] {
+                const token<int> behind = update(false);
+                called = true;
+                return behind.get();
+            });
+            const token<int> first = update(true);
+            REQUIRE(eventually([&] { return begun.load(); }));
+            const token<int> unrelated = reader();
+            // Without reserves the reader may have to wait for the worker itself.
+            if (reserves > 0) REQUIRE(eventually([&] { return called.load(); }));
+            gate.release();
+            CHECK(result_of(first) == 1);
+            CHECK(result_of(unrelated) == 2);
+            settle_locality(rt);
+            settle(other);
+        }
+    }
+}
+
 }  // namespace tokengate::test

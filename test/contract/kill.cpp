@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -377,6 +378,54 @@ TEST_CASE("stop_with_a_deadline_kills_what_waits_behind_a_straggler_of_its_key")
         rt.stop();
         check_ledger(rt);
         check_nothing_is_anchored(rt);
+    }
+}
+
+TEST_CASE("a_wait_for_a_token_that_is_being_killed_behind_a_turn_is_told_that_it_was_killed") {
+    // Its arguments are still being destroyed when the one behind it, which waits for it, has got
+    // the turn: it holds up nothing.
+    struct slow_to_die {
+        hold* gate;
+        explicit slow_to_die(hold* where) : gate(where) {}
+        slow_to_die(slow_to_die&& other) noexcept : gate(std::exchange(other.gate, nullptr)) {}
+        slow_to_die(const slow_to_die&) = delete;
+        slow_to_die& operator=(const slow_to_die&) = delete;
+        slow_to_die& operator=(slow_to_die&&) = delete;
+        ~slow_to_die() {
+            if (gate != nullptr) gate->pass();
+        }
+    };
+    for (const int cores : small_widths) {
+        // Nobody stands in, so that it can be seen that the wait has begun.
+        runtime rt({.cores = cores, .sticky_slots = 64, .reserve_workers = 0});
+        hold turn;
+        hold dying;
+        const sticky key = sticky::by_anchor("key", sticky::serial);
+        std::optional<token<void>> victim;
+        const auto first = rt.operation("first", {.sticky = key}, [&] { turn.pass(); });
+        const auto middle = rt.operation("middle", {.sticky = key}, [](const slow_to_die&) {});
+        const auto asks = rt.operation("asks", {.sticky = key}, [&]() -> std::string {
+            try {
+                victim->get(isolated);
+            } catch (const token_killed&) {
+                return "killed";
+            } catch (const deadlock&) {
+                return "deadlock";
+            }
+            return "a result";
+        });
+        first();
+        REQUIRE(turn.await(1));
+        victim = middle(slow_to_die(&dying));
+        const token<std::string> last = asks();
+        std::thread killer([&] { CHECK(victim->kill()); });
+        CHECK(dying.await(1));
+        turn.release();
+        CHECK(eventually([&] { return last.done() || rt.stats().locality.short_of_reserves > 0; }));
+        dying.release();
+        killer.join();
+        CHECK(result_of(last) == "killed");
+        settle_locality(rt);
     }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens at the limits: threads block, try_call refuses, workers run other tokens first.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +19,7 @@
 #include "fibonacci.hpp"
 #include "hold.hpp"
 #include "ledger.hpp"
+#include "scale.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -52,6 +55,23 @@ class blocked_call {
     std::atomic<bool> returned_{false};
     std::thread thread_;
 };
+
+/// A key that is held, so that it stays in its domain.
+struct kept_key {
+    int key = -1;
+    key_hold held;
+};
+
+/// The first key, of those that `op` takes, that is held in such a domain.
+template <class Predicate>
+kept_key key_where(const operation<void(int)>& op, Predicate&& wanted) {
+    for (int key = 0; key < 1000; ++key) {
+        key_hold held = op.hold(key);
+        if (wanted(held.domain())) return {.key = key, .held = std::move(held)};
+    }
+    FAIL("no such key");
+    return {};
+}
 
 }  // namespace
 
@@ -274,6 +294,112 @@ TEST_CASE("workers_at_the_limit_do_not_open_it_for_others") {
     CHECK_FALSE(opened);
     enough = true;
     outside.join();
+    settle(rt);
+}
+
+TEST_CASE("a_serial_producer_is_held_to_the_limit_while_a_consumer_runs") {
+    constexpr std::int64_t limit = 64;
+    // Nobody stands in, so that it can be seen that the producer blocks.
+    runtime rt({.cores = 3,
+                .workers_per_core = 1,
+                .mailbox_capacity = 16,
+                .in_flight_limit = limit,
+                .sticky_slots = 64,
+                .reserve_workers = 0});
+    hold gate;
+    const auto sink = rt.operation("sink", {.sticky = sticky::by_arguments(sticky::serial)},
+                                   [&](int) { gate.pass(); });
+    std::atomic<int> made{0};
+    const auto source = rt.operation(
+        "source", {.sticky = sticky::by_anchor("source", sticky::serial)}, [&](int key) {
+            for (; made < 2000; ++made) sink(key);
+        });
+    const key_hold home = source.hold(0);
+    const kept_key far = key_where(sink, [&](unsigned domain) { return domain != home.domain(); });
+    sink(far.key);
+    REQUIRE(gate.await(1));
+    const token<void> producer = source(far.key);
+    CHECK(eventually([&] { return producer.done() || rt.stats().locality.short_of_reserves > 0; }));
+    CHECK(made <= limit);
+    gate.release();
+    REQUIRE(ends(producer));
+    REQUIRE(eventually([&] { return gate.arrived() == 2001; }));
+    settle(rt);
+}
+
+TEST_CASE("a_serial_producer_is_held_to_the_limit_while_consumers_move") {
+    // One more for each millisecond in which nothing moves; that is not many on end.
+    constexpr int limit = 64;
+    runtime rt({.cores = 3,
+                .workers_per_core = 1,
+                .mailbox_capacity = 16,
+                .in_flight_limit = limit,
+                .sticky_slots = 64,
+                .spin_time = 0us});
+    std::atomic<int> in_flight{0};
+    int most = 0;
+    const auto sink =
+        rt.operation("sink", {.sticky = sticky::by_arguments(sticky::serial)}, [&](int) {
+            for (std::atomic<int> i{0}; i < 2000; ++i) {}
+            --in_flight;
+        });
+    const auto source = rt.operation(
+        "source", {.sticky = sticky::by_anchor("source", sticky::serial)}, [&](int key) {
+            for (std::size_t i = 0; i < scaled(10'000); ++i) {
+                sink(key);
+                most = std::max(most, ++in_flight);
+            }
+        });
+    const key_hold home = source.hold(0);
+    const kept_key far = key_where(sink, [&](unsigned domain) { return domain != home.domain(); });
+    REQUIRE(ends(source(far.key)));
+    settle(rt);
+    CHECK(most <= 2 * limit);
+}
+
+TEST_CASE("a_lane_full_of_tokens_that_wait_for_a_turn_holds_up_nobody_whom_the_turn_waits_for") {
+    runtime rt({.cores = 3, .workers_per_core = 1, .mailbox_capacity = 4, .sticky_slots = 64});
+    hold turn;
+    hold far_gate;
+    std::optional<token<void>> awaited;
+    const auto line = rt.operation("line", {.sticky = sticky::by_anchor("line", sticky::serial)},
+                                   [&](int number) {
+                                       if (number != 0) return;
+                                       turn.pass();
+                                       awaited->wait();
+                                   });
+    const auto near = rt.operation("near", {.sticky = sticky::by_arguments()}, [](int) {});
+    std::atomic<int> near_key{0};
+    const auto maker = rt.operation("maker", {.sticky = sticky::by_arguments()}, [&](int) {
+        far_gate.pass();
+        near(near_key);
+    });
+    const key_hold home = line.hold(0);
+    const auto inside = key_where(near, [&](unsigned domain) { return domain == home.domain(); });
+    const auto outside = key_where(maker, [&](unsigned domain) { return domain != home.domain(); });
+    near_key = inside.key;
+    // Somebody who has nothing to do with it goes on all the time.
+    hold elsewhere;
+    const auto busy =
+        rt.operation("busy", {.weight = weight::heavy, .sticky = sticky::by_arguments()},
+                     [&](int) { elsewhere.pass(); });
+    const auto third = key_where(busy, [&](unsigned domain) {
+        return domain != home.domain() && domain != outside.held.domain();
+    });
+    busy(third.key);
+    REQUIRE(elsewhere.await(1));
+    awaited = maker(outside.key);
+    REQUIRE(far_gate.await(1));
+    const token<void> first = line(0);
+    REQUIRE(turn.await(1));
+    // They fill the lane in which `near` has to go.
+    while (line.try_call(1).has_value()) {}
+    CHECK_FALSE(near.try_call(inside.key).has_value());
+    turn.release();
+    far_gate.release();
+    REQUIRE(ends(*awaited));
+    REQUIRE(ends(first));
+    elsewhere.release();
     settle(rt);
 }
 

@@ -283,4 +283,92 @@ TEST_CASE("blocking_returns_and_throws_what_its_body_does") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_stand_in_that_could_not_be_had_is_not_taken_for_one_who_may_step_back") {
+    // The reserve worker waits itself, and nobody could stand in for it. When the first worker
+    // goes on and waits again, the work is its own.
+    runtime rt({.cores = 1,
+                .workers_per_core = 1,
+                .sticky_slots = 64,
+                .reserve_workers = 1,
+                .help_depth = 0});
+    hold first_gate;
+    hold second_gate;
+    std::optional<token<void>> next;
+    std::optional<token<void>> last;
+    const auto op =
+        rt.operation("op", {.sticky = sticky::by_anchor("key", sticky::serial)}, [](int) {});
+    const auto blocks = rt.operation("blocks", [&] {
+        blocking([&] { first_gate.pass(); });
+        next->wait();
+    });
+    const auto waits = rt.operation("waits", [&] {
+        second_gate.pass();
+        last->wait(isolated);
+    });
+    const token<void> first = blocks();
+    REQUIRE(first_gate.await(1));
+    const token<void> second = waits();
+    REQUIRE(second_gate.await(1));
+    op(0);
+    next = op(1);
+    last = op(2);
+    second_gate.release();
+    REQUIRE(eventually([&] { return rt.stats().locality.short_of_reserves == 1; }));
+    first_gate.release();
+    REQUIRE(ends(first));
+    REQUIRE(ends(second));
+    settle_locality(rt);
+}
+
+TEST_CASE("children_of_a_blocked_worker_run_while_its_mailbox_is_never_empty") {
+    constexpr int most = 10'000;
+    runtime rt({.cores = 1, .workers_per_core = 1, .reserve_workers = 1});
+    hold gate;
+    std::atomic<int> loads{0};
+    std::atomic<int> child_ran_after{most};
+    const auto child = rt.operation("child", [&] { child_ran_after = loads.load(); });
+    // Each makes another one, in the mailbox: ten of them keep it from being empty.
+    std::optional<operation<void()>> load;
+    load = rt.operation("load", {.placement = placement::staggered}, [&] {
+        if (child_ran_after == most && ++loads < most) (*load)();
+    });
+    const auto blocks = rt.operation("blocks", [&] {
+        for (int i = 0; i < 10; ++i) (*load)();
+        child();
+        blocking([&] { gate.pass(); });
+    });
+    const token<void> first = blocks();
+    REQUIRE(gate.await(1));
+    CHECK(eventually([&] { return child_ran_after != most || loads >= most; }));
+    CHECK(child_ran_after < most);
+    gate.release();
+    settle(rt);
+}
+
+TEST_CASE("sections_inside_each_other_take_one_reserve_worker") {
+    for (const int workers : {1, 2}) {
+        runtime rt({.cores = 1, .workers_per_core = workers, .help_depth = 0});
+        runtime other({.cores = 1});
+        hold gate;
+        const auto held = other.operation("held", [&] { gate.pass(); });
+        const token<void> awaited = held();
+        REQUIRE(gate.await(1));
+        const auto nests = rt.operation("nests", [&] {
+            int early = 0;
+            blocking([&] {
+                blocking([&] { blocking([&] { blocking([] {}); }); });
+                // Deeper than the help depth: such a wait asks for somebody to stand in, too.
+                for (int i = 0; i < 20; ++i) early += awaited.wait_for(1ms) ? 1 : 0;
+                blocking([] {});
+            });
+            return early;
+        });
+        for (int round = 0; round < 3; ++round) CHECK(result_of(nests()) == 0);
+        settle(rt);
+        CHECK(rt.stats().domains[0].workers == static_cast<unsigned>(workers) + 1U);
+        gate.release();
+        settle(other);
+    }
+}
+
 }  // namespace tokengate::test

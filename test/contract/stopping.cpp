@@ -304,4 +304,32 @@ TEST_CASE("a_stop_without_deadline_kills_nothing_that_it_has_accepted") {
     }
 }
 
+TEST_CASE("a_straggler_may_enter_blocking_while_its_runtime_ends") {
+    // Bounded tries: it has to ask for a stand-in between two steps of the end.
+    for (int round = 0; round < 200; ++round) {
+        std::optional<runtime> rt;
+        rt.emplace(config{.cores = 1,
+                          .workers_per_core = 1,
+                          .reserve_workers = 1,
+                          .spin_time = 0us,
+                          .binding = false});
+        hold gate;
+        std::atomic<bool> go{false};
+        const auto op = rt->operation("op", [&] {
+            gate.pass();
+            while (!go) std::this_thread::yield();
+            for (std::atomic<int> i{0}; i < (round % 40) * 50; ++i) {}
+            blocking([] {});
+        });
+        const token<void> t = op();
+        gate.release();
+        REQUIRE(gate.await(1));
+        CHECK(t.kill());
+        go = true;
+        rt->stop();
+        rt.reset();
+        CHECK(t.state() == token_state::killed);
+    }
+}
+
 }  // namespace tokengate::test
