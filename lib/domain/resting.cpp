@@ -32,10 +32,7 @@ void worker::rest() noexcept {
         withdraw();
         return;
     }
-    // Between what this worker has counted and given back, and the look for those who wait for it.
-    full_fence();
-    crew_.tell_quiet();
-    crew_.tell_room();
+    tell_all();
     {
         const pause waiting(*this);
         if (!spin_until_woken(ticket) && crew_.current_phase() != phase::stopped) {
@@ -44,6 +41,14 @@ void worker::rest() noexcept {
         }
     }
     withdraw();
+}
+
+// Between what this worker has counted and given back, and its sleep or end: those who wait for that
+// look again.
+void worker::tell_all() noexcept {
+    full_fence();
+    crew_.tell_quiet();
+    crew_.tell_room();
 }
 
 // Leaves the idle set. If somebody has claimed this worker, it is counted on for a token that it

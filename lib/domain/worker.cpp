@@ -112,6 +112,7 @@ void worker::loop() noexcept {
         rest();
     }
     settle_all();
+    tell_all();
 }
 
 // A reserve is not needed any more, perhaps: it finishes what it has created, and rests until it is
@@ -121,9 +122,7 @@ void worker::rest_as_reserve() noexcept {
     pay();
     settle_all();
     if (!crew_.may_rest(*this)) return;
-    full_fence();
-    crew_.tell_quiet();
-    crew_.tell_room();
+    tell_all();
     const auto needed = [&] {
         return standing_.load(std::memory_order_seq_cst) || crew_.current_phase() >= phase::stopped;
     };

@@ -231,6 +231,7 @@ class alignas(64) worker {
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
     void rest() noexcept;
+    void tell_all() noexcept;
     void withdraw() noexcept;
     void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;

@@ -202,6 +202,29 @@ TEST_CASE("a_stop_with_a_deadline_lets_go_of_everything_that_is_anchored") {
     });
 }
 
+TEST_CASE("a_stop_sees_the_last_worker_leave_the_chain_of_a_straggler") {
+    runtime rt({.cores = 1});
+    for (int round = 0; round < 300; ++round) {
+        std::optional<hold> gate(std::in_place);
+        const std::string number = std::to_string(round);
+        const auto inner = rt.operation("inner " + number, [] {});
+        const auto outer =
+            rt.operation("outer " + number, {.external_calls = {"inner " + number}}, [&] {
+                static_cast<void>(inner());
+                gate->pass();
+            });
+        outer();
+        REQUIRE(gate->await(1));
+        CHECK_FALSE(rt.stop(0ms).stragglers.empty());
+        gate->release();
+        // The worker ends at some moment now, with what it still has in store of the chain.
+        std::this_thread::sleep_for(std::chrono::microseconds(round % 100));
+        CHECK(rt.stop().stragglers.empty());
+        CHECK(rt.stats().locality.open_chains == 0);
+        rt.start();
+    }
+}
+
 TEST_CASE("calls_of_a_stopped_runtime_leave_nothing_anchored") {
     for_each_anchor([](anchor how, int cores) {
         runtime rt({.cores = cores, .sticky_slots = 64});
