@@ -97,8 +97,9 @@ std::string seed_of_chain(const token_node& node) {
     return node.chained ? node.calls->seed() : std::string();
 }
 
-void recycle(token_node& node) noexcept {
-    node.type().drop_outcome(node, node.state.phase());
+void recycle(token_node& node, token_state outcome) noexcept {
+    const frame_type& type = node.type();
+    if (outcome == token_state::failed || !type.trivial_result) type.drop_outcome(node, outcome);
     if (node.chained) node.calls->release();
     free_node(node);
 }

@@ -56,7 +56,9 @@ class token_handle {
     }
     /// Lets go of the token, which runs on all the same; its last holder returns its memory.
     ~token_handle() {
-        if (node_ != nullptr && node_->state.release()) recycle(*node_);
+        if (node_ != nullptr && node_->state.release()) {
+            detail::recycle(*node_, node_->state.phase());
+        }
     }
 
     /// True if the handle holds a token.

@@ -21,11 +21,11 @@ class own_counter {
         value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_release);
     }
 
-    /// Writer only: adds one in front of a look at something that others write.
-    void announce() noexcept { value_.fetch_add(1, std::memory_order_seq_cst); }
-
-    /// Writer only: takes an announce() back.
-    void retract() noexcept { value_.fetch_sub(1, std::memory_order_release); }
+    /// Writer only: takes an add() back.
+    void retract() noexcept {
+        // Release: as in add().
+        value_.store(value_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+    }
 
     [[nodiscard]] std::uint64_t value() const noexcept {
         return value_.load(std::memory_order_acquire);

@@ -13,7 +13,8 @@ namespace tokengate::detail {
 ///
 /// Both sides move credits in blocks, so that this line is written once in a block and not once a
 /// token. A small pool has blocks of one and is exact; a large one may leave blocks unused in the
-/// hands of submitters, at most half of the pool (see `block`).
+/// hands of submitters, at most half of the pool (see `block`), and in the purses of workers, from
+/// which whoever waits for room takes them.
 class credit_pool {
   public:
     explicit credit_pool(std::int64_t total) noexcept
@@ -68,6 +69,44 @@ class credit_pool {
     const std::int64_t block_;
     const std::int64_t mark_;
     alignas(64) std::atomic<std::int64_t> available_;
+};
+
+/// Credits of one pool that a worker has collected and not yet given back. Others may take them out
+/// of it: those that wait for room, while the worker is busy with something long.
+class purse {
+  public:
+    /// Adds one; the worker only. No read-modify-write.
+    void earn() noexcept {
+        // Relaxed load: nobody else writes it. Release: pairs with the acquire in empty(); what the
+        // credit stands for has been given back before (a page of a lane's reserve).
+        earned_.store(earned_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+
+    /// Credits that are in it. Exact for the worker, but for those that are being taken out.
+    [[nodiscard]] std::int64_t count() const noexcept {
+        // Relaxed: a number to decide by.
+        return earned_.load(std::memory_order_relaxed) - taken_.load(std::memory_order_relaxed);
+    }
+
+    /// Takes all of them out, to be given to the pool. Any thread.
+    [[nodiscard]] std::int64_t empty() noexcept {
+        // Acquire, here and below: who sees what another one has taken out sees what that one saw
+        // of earned_, and does not go back behind it.
+        std::int64_t taken = taken_.load(std::memory_order_acquire);
+        for (;;) {
+            // Acquire: pairs with the release in earn().
+            const std::int64_t earned = earned_.load(std::memory_order_acquire);
+            if (earned == taken) return 0;
+            if (taken_.compare_exchange_weak(taken, earned, std::memory_order_acq_rel,
+                                             std::memory_order_acquire)) {
+                return earned - taken;
+            }
+        }
+    }
+
+  private:
+    std::atomic<std::int64_t> earned_{0};  ///< only grows
+    std::atomic<std::int64_t> taken_{0};   ///< only grows; never above earned_
 };
 
 }  // namespace tokengate::detail

@@ -99,10 +99,23 @@ void crew::enter(phase next) noexcept {
     wake_everybody();
 }
 
+void crew::collect(unsigned domain_index, lane which) noexcept {
+    std::int64_t found = 0;
+    for_each_worker([&](worker& each) { found += each.lane_purse(domain_index, which).empty(); });
+    if (found > 0) give_back(at(domain_index).box.credits(which), found);
+}
+
+void crew::collect_finished() noexcept {
+    std::int64_t found = 0;
+    for_each_worker([&](worker& each) { found += each.in_flight_purse.empty(); });
+    if (found > 0) give_back(in_flight, found);
+}
+
 // The notifications are read-modify-writes on the words that sleepers look at, so that a sleeper
-// sees the phase or is woken.
+// sees the phase or is woken. The fence is a submitter's, too, which makes a light one between
+// counting its token and looking at the phase.
 void crew::wake_everybody() noexcept {
-    full_fence();
+    heavy_fence();
     room.notify_all();
     quiet.notify_all();
     for_each_worker([](worker& each) {

@@ -59,7 +59,8 @@ class crew {
 
     /// Puts a token, which holds a credit of its lane, into its domain's mailbox, and wakes a
     /// worker if one that may run it is idle.
-    void post(token_node& node, unsigned worker_hint = 0) noexcept;
+    /// @param from  the calling thread's outbox in that lane; null: into the lane's queue
+    void post(token_node& node, mailbox::source* from, unsigned worker_hint = 0) noexcept;
 
     /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
     /// domain itself, else the nearest.
@@ -105,6 +106,12 @@ class crew {
     void give_back(credit_pool& pool, std::int64_t count) noexcept {
         if (pool.give(count) && room.has_waiters()) room.notify_all();
     }
+
+    /// Gives back to a lane what workers have collected for it. For whoever waits for room.
+    void collect(unsigned domain_index, lane which) noexcept;
+
+    /// The same for the tokens in flight.
+    void collect_finished() noexcept;
 
     /// A worker is about to sleep: blocked submitters try again if there is any room, so that they
     /// never sleep through what only they could move on.

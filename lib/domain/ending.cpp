@@ -13,7 +13,7 @@ bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_tur
     release_anchor(owner, node);
     const state_word::finished end = node.state.finish(token_state::killed, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
-    if (end.last) recycle(node);
+    if (end.last) recycle(node, token_state::killed);
     wake_waiters(node, end);
     if (line != nullptr) {
         if (had_turn) owner.pass_turn(*line);
@@ -40,7 +40,7 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
 void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
         if (const auto turn = next->state.admit(); turn.done) {
-            post(*next);
+            post(*next, nullptr);
             // Only compared: it may be gone. Who waits for it may be the only one who can run it.
             if (turn.helper) waiting_workers::notify(next);
             return;
@@ -66,7 +66,8 @@ void crew::kill_waiting() noexcept {
         for (unsigned l = 0; l < lane_count; ++l) {
             const auto which = static_cast<lane>(l);
             bool marked_again = false;
-            while (token_node* node = home->box.pop(which, marked_again)) {
+            source_rota rota;
+            while (token_node* node = home->box.pop(which, rota, marked_again)) {
                 give_back(home->box.credits(which), 1);
                 kill_one(*node);
             }

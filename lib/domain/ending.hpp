@@ -30,12 +30,12 @@ inline void wake_waiters(token_node& node, const state_word::finished& end) noex
 
 /// Gives up a reference; the last holder recycles.
 inline void drop_reference(token_node& node) noexcept {
-    if (node.state.release()) recycle(node);
+    if (node.state.release()) recycle(node, node.state.phase());
 }
 
 /// Gives up an entry whose token somebody else has begun.
 inline void drop_husk(token_node& node) noexcept {
-    if (node.state.release_husk()) recycle(node);
+    if (node.state.release_husk()) recycle(node, node.state.phase());
 }
 
 /// Leaves the token's chain and releases its pin. Once for each accepted token, when its callable

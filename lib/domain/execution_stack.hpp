@@ -4,19 +4,18 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
+#include <thread>
 
 #include <tokengate/detail/node.hpp>
 
-#include "sleep/futex.hpp"
+#include "sleep/fence.hpp"
 
 namespace tokengate::detail {
 
 /// The tokens that one worker executes: the outermost one, and those that it runs while that one
-/// waits. The worker pushes and pops; others may look in, and while one does, the worker cannot
-/// push or pop, so that the tokens cannot be recycled under the onlooker's eyes.
-///
-/// The word `top_` is the innermost frame's address, with its lowest bit set while somebody looks.
+/// waits. The worker pushes and pops; others may look in, and while one does, the worker does not
+/// come back from pop(), so that the tokens cannot be recycled under the onlooker's eyes. That
+/// costs the worker nothing, and who looks a heavy fence.
 class execution_stack {
   public:
     /// One executing token, on the stack of its worker.
@@ -29,24 +28,27 @@ class execution_stack {
     void push(frame& inner) noexcept {
         inner.outer = own_;
         own_ = &inner;
-        if (inner.outer == nullptr) {
-            // Onlookers turn away from an empty stack, so nobody else writes the word now.
-            // Release: publishes the frame to inspect().
-            top_.store(reinterpret_cast<std::uintptr_t>(&inner), std::memory_order_release);
-        } else {
-            swap_top(inner.outer, &inner);
-        }
+        // Release: publishes the frame to inspect().
+        top_.store(&inner, std::memory_order_release);
     }
 
     /// Worker only.
     void pop() noexcept {
-        frame* inner = own_;
-        own_ = inner->outer;
-        swap_top(inner, inner->outer);
+        own_ = own_->outer;
+        // Release: who finds it empty finds all done that was done inside.
+        top_.store(own_, std::memory_order_release);
+        // Between the store and the look for onlookers; pairs with the heavy fence in inspect():
+        // either an onlooker sees that the frame has gone, or it is seen here.
+        light_fence();
+        // Acquire: pairs with the release in inspect(); what the onlooker did comes before.
+        while (onlookers_.load(std::memory_order_acquire) != 0)
+            [[unlikely]] std::this_thread::yield();
     }
 
     /// True if anything executes. Any thread.
-    [[nodiscard]] bool busy() const noexcept { return top_.load(std::memory_order_acquire) != 0; }
+    [[nodiscard]] bool busy() const noexcept {
+        return top_.load(std::memory_order_acquire) != nullptr;
+    }
 
     /// The token that executes on top of all others; null if none does. Worker only.
     [[nodiscard]] token_node* innermost() const noexcept {
@@ -76,51 +78,31 @@ class execution_stack {
         return false;
     }
 
-    /// Calls visit(token_node&) for each executing token, innermost first. Any thread; onlookers
-    /// take turns. `visit` must be short: the worker may wait for it.
+    /// Calls visit(token_node&) for each executing token, innermost first. Any thread. `visit` must
+    /// be short: the worker may wait for it.
     template <class Visit>
     void inspect(Visit&& visit) {
-        std::uintptr_t top = top_.load(std::memory_order_relaxed);
-        for (;;) {
-            if (top == 0) return;
-            if ((top & looking) != 0) {
-                cpu_pause();
-                top = top_.load(std::memory_order_relaxed);
-                // Acquire: pairs with the release in swap_top(), which publishes the frames.
-            } else if (top_.compare_exchange_weak(top, top | looking, std::memory_order_acquire,
-                                                  std::memory_order_relaxed)) {
-                break;
-            }
-        }
+        // Acquire: pairs with the release in push() and pop().
+        if (top_.load(std::memory_order_acquire) == nullptr) return;
+        onlookers_.fetch_add(1, std::memory_order_relaxed);
         // Whatever `visit` throws, the worker goes on afterwards.
         const struct release {
-            std::atomic<std::uintptr_t>& word;
-            std::uintptr_t value;
-            // Release: what the onlooker did comes before the worker's next push or pop.
-            ~release() { word.store(value, std::memory_order_release); }
-        } at_end{top_, top};
-        for (auto* each = reinterpret_cast<frame*>(top); each != nullptr; each = each->outer) {
+            std::atomic<unsigned>& onlookers;
+            // Release: pairs with the acquire in pop().
+            ~release() { onlookers.fetch_sub(1, std::memory_order_release); }
+        } at_end{onlookers_};
+        // Pairs with the light fence in pop().
+        heavy_fence();
+        for (frame* each = top_.load(std::memory_order_acquire); each != nullptr;
+             each = each->outer) {
             visit(*each->node);
         }
     }
 
   private:
-    static constexpr std::uintptr_t looking = 1;
-
-    void swap_top(frame* from, frame* to) noexcept {
-        const auto old_top = reinterpret_cast<std::uintptr_t>(from);
-        const auto new_top = reinterpret_cast<std::uintptr_t>(to);
-        std::uintptr_t expected = old_top;
-        // Acquire and release: pair with inspect(), in both directions.
-        while (!top_.compare_exchange_weak(expected, new_top, std::memory_order_acq_rel,
-                                           std::memory_order_relaxed)) {
-            expected = old_top;
-            cpu_pause();
-        }
-    }
-
     frame* own_ = nullptr;  ///< the worker's own copy of the top
-    alignas(64) std::atomic<std::uintptr_t> top_{0};
+    alignas(64) std::atomic<frame*> top_{nullptr};
+    std::atomic<unsigned> onlookers_{0};
 };
 
 }  // namespace tokengate::detail

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
-/// A domain's mailbox: FIFO lanes on oneTBB's concurrent queue. The only file that names it.
+/// A domain's mailbox: lanes of outboxes, one for each thread that submits, and oneTBB's
+/// concurrent queue, which no other file names.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include <oneapi/tbb/concurrent_queue.h>
 
 #include <tokengate/detail/node.hpp>
 
 #include "domain/credits.hpp"
+#include "domain/outbox.hpp"
 #include "domain/page_reserve.hpp"
 #include "sleep/fence.hpp"
 
@@ -82,12 +88,44 @@ class lane_rota {
     lane last_ = lane::anchored_light;
 };
 
-/// The lanes of one domain. Any thread may push and pop; each push needs a credit of its lane.
+/// Whose tokens a taker takes next out of a lane: some of one source, then the next one's, so that
+/// no submitter waits for another one's burst.
+class source_rota {
+  public:
+    /// The source to serve next out of those that hold something; their set is not empty.
+    [[nodiscard]] unsigned next(std::uint64_t occupied) const noexcept {
+        const std::uint64_t onward = occupied & (~std::uint64_t{0} << current_);
+        return static_cast<unsigned>(std::countr_zero(onward != 0 ? onward : occupied));
+    }
+
+    /// Records that a token of that source was taken.
+    void served(unsigned source) noexcept {
+        in_a_row_ = source == current_ ? in_a_row_ + 1 : 1;
+        current_ = source;
+        if (in_a_row_ < most_in_a_row) return;
+        current_ = (current_ + 1) % 64;
+        in_a_row_ = 0;
+        ++turns_;
+    }
+
+    /// How often it has moved on: where several outboxes share a bit, the next one comes first.
+    [[nodiscard]] unsigned turns() const noexcept { return turns_; }
+
+  private:
+    static constexpr unsigned most_in_a_row = 16;
+    unsigned current_ = 0;
+    unsigned in_a_row_ = 0;
+    unsigned turns_ = 0;
+};
+
+/// The lanes of one domain. A lane has several sources, each of them first in, first out: an outbox
+/// for each thread that submits to it, and a concurrent queue for what comes from elsewhere. Any
+/// thread may push to the queue and take from all; each push needs a credit of its lane.
 ///
-/// `occupied` is a hint, so that lanes that hold nothing are not polled: idle consumers that poll
-/// an empty concurrent_queue cost ten times the queue itself. A set bit may be stale; a clear bit
-/// of a lane that holds a token is set again by whoever cleared it or by the producer
-/// (lib/sleep/README.md).
+/// `occupied` is a hint for each source, so that those that hold nothing are not polled: idle
+/// consumers that poll an empty concurrent_queue cost ten times the queue itself. A set bit may be
+/// stale; a clear bit of a source that holds a token is set again by whoever cleared it or by the
+/// producer (lib/sleep/README.md).
 class mailbox {
   public:
     /// @param capacity   tokens that each lane holds at most
@@ -99,47 +137,96 @@ class mailbox {
                  one_lane(capacity, consumers), one_lane(capacity, consumers),
                  one_lane(capacity, consumers)} {}
 
+    /// An outbox in a lane; its number is unique there. Lives as long as the mailbox.
+    class source : public outbox {
+      public:
+        explicit source(unsigned number) noexcept(false) : bit_(number % outbox_bits) {}
+
+      private:
+        friend class mailbox;
+        const unsigned bit_;
+        source* next_ = nullptr;  ///< the next one with the same bit
+    };
+
     /// Room in a lane.
     [[nodiscard]] credit_pool& credits(lane which) noexcept { return at(which).credits; }
 
-    /// Appends a token; the caller holds a credit of the lane. Publishes the node to whoever
-    /// pops it. Ends with a full fence, so that the caller may look for sleepers next.
+    /// A new outbox of a lane, for one thread at a time. Any thread.
+    /// @throws std::bad_alloc
+    [[nodiscard]] source& open(lane which) {
+        one_lane& home = at(which);
+        const std::scoped_lock guard(opening_);
+        home.sources.push_back(
+            std::make_unique<source>(static_cast<unsigned>(home.sources.size())));
+        source& opened = *home.sources.back();
+        std::atomic<source*>& head = home.by_bit[opened.bit_];
+        opened.next_ = head.load(std::memory_order_relaxed);
+        // Release: pairs with the acquire in first_of().
+        head.store(&opened, std::memory_order_release);
+        return opened;
+    }
+
+    /// Appends a token to the calling thread's outbox; the caller holds a credit of the lane.
+    /// Publishes the node to whoever takes it. Ends with a full fence, so that the caller may look
+    /// for sleepers next.
+    void push(lane which, source& own, token_node& node) noexcept {
+        if (!own.push(node)) [[unlikely]] {
+            // Out of memory: rather out of order than not at all.
+            push(which, node);
+            return;
+        }
+        raise(which, std::uint64_t{1} << own.bit_);
+    }
+
+    /// The same, to the lane's queue. Any thread.
     void push(lane which, token_node& node) noexcept {
         at(which).queue.push(&node);
-        // Seq_cst: orders the push before the look at the hint, and before the caller's look at
-        // the idle set; pairs with the fence in lower() and with idle_set::announce().
-        full_fence();
-        const lane_mask bit = bit_of(which);
-        if ((occupied_.load(std::memory_order_relaxed) & bit) == 0) {
-            occupied_.fetch_or(bit, std::memory_order_seq_cst);
-        }
+        raise(which, queue_bit);
     }
 
     /// The lanes that seem to hold something.
     [[nodiscard]] lane_mask occupied() const noexcept {
-        // Seq_cst: a worker that has announced itself idle relies on seeing what was pushed before.
-        return occupied_.load(std::memory_order_seq_cst);
+        lane_mask found = 0;
+        for (unsigned i = 0; i < lane_count; ++i) {
+            // Seq_cst: a worker that has announced itself idle relies on seeing what was pushed
+            // before.
+            if (occupied_[i].load(std::memory_order_seq_cst) != 0) found |= lane_mask{1} << i;
+        }
+        return found;
     }
 
-    /// Takes the first token of a lane; null if there is none. Sets `marked_again` if it cleared
-    /// the lane's hint and found that a token had come meanwhile: a worker that looked in between
-    /// may have missed it, so the caller owes a wake-up.
-    [[nodiscard]] token_node* pop(lane which, bool& marked_again) noexcept {
-        token_node* node = nullptr;
-        while (!at(which).queue.try_pop(node)) {
-            if (!lower(which)) return nullptr;
-            marked_again = true;
+    /// Takes the first token of one of a lane's sources; null if there is none. Sets
+    /// `marked_again` if it cleared a source's hint and found that a token had come meanwhile: a
+    /// worker that looked in between may have missed it, so the caller owes a wake-up.
+    [[nodiscard]] token_node* pop(lane which, source_rota& rota, bool& marked_again) noexcept {
+        const std::atomic<std::uint64_t>& hint = occupied_[static_cast<std::size_t>(which)];
+        for (;;) {
+            // Seq_cst: as in occupied().
+            const std::uint64_t seen = hint.load(std::memory_order_seq_cst);
+            if (seen == 0) return nullptr;
+            const unsigned bit = rota.next(seen);
+            if (token_node* node = take(which, bit, rota.turns())) {
+                rota.served(bit);
+                return node;
+            }
+            if (lower(which, bit)) marked_again = true;
         }
-        return node;
     }
 
     /// True if the lane holds a token now; the hint alone may be stale.
     [[nodiscard]] bool holds(lane which) const noexcept {
-        return (occupied() & bit_of(which)) != 0 &&
-               !lanes_[static_cast<std::size_t>(which)].queue.empty();
+        // Seq_cst: as in occupied().
+        std::uint64_t seen = occupied_[static_cast<std::size_t>(which)].load();
+        for (; seen != 0; seen &= seen - 1) {
+            if (!seems_empty(which, static_cast<unsigned>(std::countr_zero(seen)))) return true;
+        }
+        return false;
     }
 
   private:
+    static constexpr unsigned outbox_bits = 63;
+    static constexpr std::uint64_t queue_bit = std::uint64_t{1} << outbox_bits;
+
     /// A queue with the reserve that its pages come from.
     struct one_lane {
         // Sizes of oneTBB 2021.8 for pointers: 32 items a page, 8 sub-queues. A page more for each
@@ -156,27 +243,78 @@ class mailbox {
         credit_pool credits;
         page_reserve reserve;
         tbb::concurrent_queue<token_node*, reserve_allocator<token_node*>> queue;
+        std::vector<std::unique_ptr<source>> sources;  ///< under opening_
+        /// The sources of each bit: one, up to 63 threads.
+        std::array<std::atomic<source*>, outbox_bits> by_bit{};
     };
 
     [[nodiscard]] one_lane& at(lane which) noexcept {
         return lanes_[static_cast<std::size_t>(which)];
     }
 
-    /// The lane was found empty: clears its hint, unless a token has come meanwhile.
-    /// True if the lane holds something after all.
-    [[nodiscard]] bool lower(lane which) noexcept {
-        const lane_mask bit = bit_of(which);
-        occupied_.fetch_and(~bit, std::memory_order_seq_cst);
-        // Pairs with the fence in push(): the producer sees the cleared hint, or this sees its
-        // token.
-        full_fence();
-        if (at(which).queue.empty()) return false;
-        occupied_.fetch_or(bit, std::memory_order_seq_cst);
+    [[nodiscard]] source* first_of(lane which, unsigned bit) const noexcept {
+        // Acquire: pairs with the release in open().
+        return lanes_[static_cast<std::size_t>(which)].by_bit[bit].load(std::memory_order_acquire);
+    }
+
+    /// @param turn  counts on when another of those that share the bit is to come first
+    [[nodiscard]] token_node* take(lane which, unsigned bit, unsigned turn) noexcept {
+        if (bit == outbox_bits) {
+            token_node* node = nullptr;
+            static_cast<void>(at(which).queue.try_pop(node));
+            return node;
+        }
+        source* const last_opened = first_of(which, bit);
+        if (last_opened->next_ == nullptr) [[likely]]
+            return last_opened->take();
+        unsigned count = 0;
+        for (source* each = last_opened; each != nullptr; each = each->next_) ++count;
+        source* each = last_opened;
+        for (unsigned skipped = turn % count; skipped > 0; --skipped) each = each->next_;
+        for (; count > 0; --count) {
+            if (token_node* node = each->take()) return node;
+            each = each->next_ != nullptr ? each->next_ : last_opened;
+        }
+        return nullptr;
+    }
+
+    [[nodiscard]] bool seems_empty(lane which, unsigned bit) const noexcept {
+        if (bit == outbox_bits) return lanes_[static_cast<std::size_t>(which)].queue.empty();
+        for (const source* each = first_of(which, bit); each != nullptr; each = each->next_) {
+            if (!each->seems_empty()) return false;
+        }
         return true;
     }
 
-    alignas(64) std::atomic<lane_mask> occupied_{0};
+    /// Something was pushed: sets its source's hint if it is clear.
+    void raise(lane which, std::uint64_t bit) noexcept {
+        std::atomic<std::uint64_t>& hint = occupied_[static_cast<std::size_t>(which)];
+        // Seq_cst: orders the push before the look at the hint, and before the caller's look at
+        // the idle set; pairs with the fence in lower() and with idle_set::announce().
+        full_fence();
+        if ((hint.load(std::memory_order_relaxed) & bit) == 0) {
+            hint.fetch_or(bit, std::memory_order_seq_cst);
+        }
+    }
+
+    /// A source was found empty: clears its hint, unless a token has come meanwhile.
+    /// True if it holds something after all.
+    [[nodiscard]] bool lower(lane which, unsigned bit) noexcept {
+        std::atomic<std::uint64_t>& hint = occupied_[static_cast<std::size_t>(which)];
+        const std::uint64_t mask = std::uint64_t{1} << bit;
+        hint.fetch_and(~mask, std::memory_order_seq_cst);
+        // Pairs with the fence in raise(): the producer sees the cleared hint, or this sees its
+        // token.
+        full_fence();
+        if (seems_empty(which, bit)) return false;
+        hint.fetch_or(mask, std::memory_order_seq_cst);
+        return true;
+    }
+
+    /// One word a lane, one bit a source; on one line, since who looks for work looks at all.
+    alignas(64) std::array<std::atomic<std::uint64_t>, lane_count> occupied_{};
     alignas(64) one_lane lanes_[lane_count];
+    std::mutex opening_;
 };
 
 }  // namespace tokengate::detail

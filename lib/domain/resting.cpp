@@ -43,8 +43,8 @@ void worker::rest() noexcept {
     withdraw();
 }
 
-// Between what this worker has counted and given back, and its sleep or end: those who wait for that
-// look again.
+// Between what this worker has counted and given back, and its sleep or end: those who wait for
+// that look again.
 void worker::tell_all() noexcept {
     full_fence();
     crew_.tell_quiet();
@@ -110,7 +110,7 @@ bool worker::run_awaited(token_node& awaited) noexcept {
     if (!awaited.state.begin_execution_leaving_husk()) return false;
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(awaited.weight_class);
-        ++finished_;
+        in_flight_purse.earn();
         if (kill_begun(crew_, awaited, false, true)) killed[index].add();
     } else {
         execute(awaited, false);

@@ -8,13 +8,18 @@
 
 namespace tokengate::detail {
 
-void crew::post(token_node& node, unsigned worker_hint) noexcept {
+void crew::post(token_node& node, mailbox::source* from, unsigned worker_hint) noexcept {
     // The token may be gone as soon as it is pushed.
     const weight weight_class = node.weight_class;
     const bool anchored = node.anchored();
     // Relaxed: nobody writes it while the token waits.
     const unsigned home = node.domain.load(std::memory_order_relaxed);
-    at(home).box.push(lane_of(weight_class, anchored), node);
+    const lane which = lane_of(weight_class, anchored);
+    if (from != nullptr) {
+        at(home).box.push(which, *from, node);
+    } else {
+        at(home).box.push(which, node);
+    }
     if (anchored) {
         wake_in(home);
     } else {

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstdio>
 #include <utility>
@@ -47,7 +48,8 @@ worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen
       rota_(chosen.retry_stride),
       steal_rota_(chosen.retry_stride),
       deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),
-              work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)} {
+              work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)},
+      lane_purses_(chosen.cores) {
     // An arena of its own: the slots of the domain's belong to the workers that it stands in for.
     if (reserve_) {
         own_arena_ = std::make_unique<domain_arena>(1, guest_slots(chosen, home.info), home.info,
@@ -168,7 +170,7 @@ token_node* worker::find_at_home() noexcept {
     } else if (token_node* node = pop_own()) {
         return node;
     }
-    if (token_node* node = take_from(home_, all_lanes, rota_)) return node;
+    if (token_node* node = take_from(home_, all_lanes, rota_, sources_)) return node;
     return turned ? pop_own() : take_from_siblings();
 }
 
@@ -186,7 +188,7 @@ token_node* worker::take_from_siblings() noexcept {
 token_node* worker::find_elsewhere() noexcept {
     const auto from = [&](domain& source) -> token_node* {
         const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
-        if (token_node* node = take_from(source, allowed, steal_rota_)) return node;
+        if (token_node* node = take_from(source, allowed, steal_rota_, steal_sources_)) return node;
         const unsigned count = source.worker_count();
         for (unsigned w = 0; w < count; ++w) {
             for (const weight each : all_weights) {
@@ -264,11 +266,13 @@ bool worker::offers(deque_kind kind) const noexcept {
            !deques_[static_cast<std::size_t>(kind)].seems_empty();
 }
 
-token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota) noexcept {
+token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota,
+                              source_rotas& sources) noexcept {
     while (const auto which = rota.next(source.box.occupied() & allowed)) {
-        if (token_node* node = source.box.pop(*which, owes_)) {
+        if (token_node* node =
+                source.box.pop(*which, sources[static_cast<std::size_t>(*which)], owes_)) {
             rota.served(*which);
-            settle(source.box.credits(*which));
+            settle(source, *which);
             return node;
         }
     }
@@ -288,7 +292,7 @@ void worker::run(token_node& node) noexcept {
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(node.weight_class);
         const kill_result came = kill_popped(crew_, node);
-        if (came != kill_result::husk) ++finished_;
+        if (came != kill_result::husk) in_flight_purse.earn();
         if (came == kill_result::killed) killed[index].add();
         return;
     }
@@ -335,11 +339,19 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
     // Given back before anyone can see the token done, so that who has seen it finds room.
-    if (node.way != route::here) ++finished_;
-    if (finished_ >= crew_.in_flight.block() || crew_.room.has_waiters()) settle_finished();
+    if (node.way != route::here) {
+        in_flight_purse.earn();
+        if (in_flight_purse.count() >= crew_.in_flight.block()) settle_finished();
+    }
+    own_counter& count = (outcome == token_state::completed ? completed : failed)[index];
+    if (owns_reference && node.state.unseen()) {
+        recycle(node, outcome);
+        count.add();
+        return;
+    }
     const state_word::finished end = node.state.finish(outcome, owns_reference);
     if (end.won) [[likely]] {
-        if (end.last) recycle(node);
+        if (end.last) recycle(node, outcome);
         wake_waiters(node, end);
     } else {
         // It was killed while it ran; whoever did that has counted it.
@@ -352,7 +364,7 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     }
     // Counted after it is terminal: who finds the runtime idle finds all tokens done.
     if (end.won) [[likely]]
-        (outcome == token_state::completed ? completed : failed)[index].add();
+        count.add();
 }
 
 bool worker::executes_live() const noexcept {
@@ -383,21 +395,30 @@ bool worker::may_run_class(weight weight_class) const noexcept {
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }
 
-void worker::settle(credit_pool& lane_credits) noexcept {
-    if (lane_credits_ != &lane_credits) {
-        settle_taken();
-        lane_credits_ = &lane_credits;
-    }
-    ++taken_;
-    if (taken_ >= lane_credits.block() || crew_.room.has_waiters()) settle_taken();
+void worker::settle(domain& source, lane which) noexcept {
+    purse& credits = lane_purse(source.number, which);
+    credit_pool& pool = source.box.credits(which);
+    credits.earn();
+    filled_ |= std::uint64_t{1} << source.number % 64;
+    if (credits.count() >= pool.block()) crew_.give_back(pool, credits.empty());
 }
 
 void worker::settle_taken() noexcept {
-    if (taken_ != 0) crew_.give_back(*lane_credits_, std::exchange(taken_, 0));
+    for (; filled_ != 0; filled_ &= filled_ - 1) {
+        const auto first = static_cast<unsigned>(std::countr_zero(filled_));
+        for (unsigned d = first; d < lane_purses_.size(); d += 64) {
+            for (unsigned l = 0; l < lane_count; ++l) {
+                const auto which = static_cast<lane>(l);
+                purse& credits = lane_purse(d, which);
+                if (credits.count() == 0) continue;
+                crew_.give_back(crew_.at(d).box.credits(which), credits.empty());
+            }
+        }
+    }
 }
 
 void worker::settle_finished() noexcept {
-    if (finished_ != 0) crew_.give_back(crew_.in_flight, std::exchange(finished_, 0));
+    if (in_flight_purse.count() != 0) crew_.give_back(crew_.in_flight, in_flight_purse.empty());
 }
 
 void worker::settle_all() noexcept {

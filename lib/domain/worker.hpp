@@ -11,6 +11,7 @@
 #include <optional>
 #include <semaphore>
 #include <thread>
+#include <vector>
 
 #include <tokengate/detail/node.hpp>
 
@@ -184,6 +185,12 @@ class alignas(64) worker {
     [[nodiscard]] crew& owner() const noexcept { return crew_; }
     [[nodiscard]] unsigned domain_index() const noexcept { return home_.number; }
 
+    /// Credits that it has collected by taking tokens out of a lane; any thread may empty it.
+    [[nodiscard]] purse& lane_purse(unsigned domain_index, lane which) noexcept {
+        return lane_purses_[domain_index][static_cast<std::size_t>(which)];
+    }
+    purse in_flight_purse;  ///< those of tokens that it has finished; any thread may empty it
+
     event_count wake;              ///< any thread: notified by whoever claims this worker
     event_count resumed;           ///< any thread: notified when a reserve is to stand in
     execution_stack executing;     ///< any thread may inspect
@@ -198,6 +205,8 @@ class alignas(64) worker {
     own_counter escapes;   ///< of those, tokens whose home is another domain: always 0
 
   private:
+    using source_rotas = std::array<source_rota, lane_count>;
+
     /// Somebody stands in while this lives.
     class substitute {
       public:
@@ -221,8 +230,8 @@ class alignas(64) worker {
     [[nodiscard]] token_node* find_elsewhere() noexcept;
     [[nodiscard]] token_node* pop_own() noexcept;
     [[nodiscard]] token_node* pop_created() noexcept;
-    [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed,
-                                        lane_rota& rota) noexcept;
+    [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed, lane_rota& rota,
+                                        source_rotas& sources) noexcept;
     [[nodiscard]] bool may_nest() const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
@@ -235,7 +244,7 @@ class alignas(64) worker {
     void withdraw() noexcept;
     void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
-    void settle(credit_pool& lane_credits) noexcept;
+    void settle(domain& source, lane which) noexcept;
     void settle_taken() noexcept;
     void settle_finished() noexcept;
 
@@ -248,6 +257,8 @@ class alignas(64) worker {
     std::unique_ptr<domain_arena> own_arena_;  ///< of a reserve; others are in their domain's
     lane_rota rota_;
     lane_rota steal_rota_;
+    source_rotas sources_;
+    source_rotas steal_sources_;
     bool owes_ = false;                     ///< a wake-up: see pay()
     unsigned depth_ = 0;                    ///< tokens on its stack
     unsigned finds_ = 0;                    ///< tokens from own deques since it saw its mailbox
@@ -260,9 +271,8 @@ class alignas(64) worker {
     std::atomic<unsigned> blocked_{0};   ///< sections inside each other; written by its own thread
     bool replaced_ = false;              ///< somebody stands in for it
     std::atomic<bool> standing_{false};  ///< a reserve that works
-    std::int64_t finished_ = 0;          ///< in-flight credits not yet given back
-    credit_pool* lane_credits_ = nullptr;  ///< the lane of `taken_`
-    std::int64_t taken_ = 0;               ///< its credits not yet given back
+    std::vector<std::array<purse, lane_count>> lane_purses_;  ///< by domain and lane
+    std::uint64_t filled_ = 0;  ///< domains (modulo 64) in whose purses there may be something
     std::thread thread_;
 };
 

@@ -133,6 +133,11 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
 
     token_node* node = nullptr;
     try {
+        if (room.way == route::mailbox && !operation.serial) {
+            mailbox::source*& box = mine.at(room.where.domain, room.which).box;
+            if (box == nullptr) [[unlikely]]
+                box = &crew_.at(room.where.domain).box.open(room.which);
+        }
         node = allocate_node(size_class_of(type.size));
         if (mine.next_id == mine.end_id) {
             // Relaxed: unique numbers, nothing else.
@@ -179,8 +184,11 @@ void gate::commit(token_node& node) {
     own_counter& accepted = mine.accepted[index_of(weight_class)];
     // Counted first, then the phase: stop() writes the phase first and then counts. So either it
     // counts this token, and its workers stay, or this sees that the runtime has closed.
-    accepted.announce();
+    accepted.add();
+    light_fence();
     if (crew_.current_phase() != phase::open) [[unlikely]] {
+        // For the look at what this thread executes, which kill() ends without a heavy fence.
+        full_fence();
         try {
             open_or_throw(*node.operation);
         } catch (...) {
@@ -195,7 +203,7 @@ void gate::commit(token_node& node) {
     if (node.serial) {
         node.state.start(token_state::waiting, 2);
         // Nobody has a handle yet who could have killed it.
-        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+        if (node.line->submit(node) && node.state.admit().done) crew_.post(node, nullptr);
         return;
     }
     node.state.start(token_state::admitted, 2);
@@ -203,7 +211,8 @@ void gate::commit(token_node& node) {
         const unsigned hint = crew_.chosen().workers_per_core == 1 || node.anchored()
                                   ? 0
                                   : placement_.of(weight_class, node.position).worker_hint;
-        crew_.post(node, hint);
+        const unsigned home = node.domain.load(std::memory_order_relaxed);
+        crew_.post(node, mine.at(home, lane_of(weight_class, node.anchored())).box, hint);
         return;
     }
     worker* self = worker::current();
@@ -273,7 +282,7 @@ place gate::next_place_with_room(submitter& mine, weight weight_class, lane whic
     const place wanted = next_place(mine, weight_class);
     place here = wanted;
     do {
-        if (mine.lane_credits[here.domain][static_cast<std::size_t>(which)] > 0 ||
+        if (mine.at(here.domain, which).credits > 0 ||
             crew_.at(here.domain).box.credits(which).available() > 0) {
             return here;
         }
@@ -315,9 +324,20 @@ bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room)
 
 bool gate::reserve_slowly(const operation_core& operation, const caller& who, reservation& room,
                           admission how) {
-    if (how == admission::refuse) return false;
     const weight weight_class = operation.weight_class;
     submitter& mine = who.mine;
+    // What workers have collected and not given back may do.
+    const auto collect = [&] {
+        crew_.collect_finished();
+        if (room.way != route::mailbox) return;
+        crew_.collect(room.where.domain, room.which);
+        if (room.fixed) return;
+        const core_range& cores = placement_.range(weight_class);
+        for (unsigned d = cores.first; d < cores.last; ++d) crew_.collect(d, room.which);
+    };
+    collect();
+    if (reserve(mine, weight_class, room)) return true;
+    if (how == admission::refuse) return false;
     if (mine.in_flight_credits > 0) {
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
     }
@@ -335,6 +355,7 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
             who.self->settle_all();
             if (!blocked) blocked.emplace();
         }
+        collect();
         const event_count::ticket ticket = crew_.room.prepare();
         try {
             open_or_throw(operation);
@@ -359,8 +380,7 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
     // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
     // on its stack; likewise for the lane, where no other will do.
     const auto most_debt = static_cast<std::int64_t>(self.depth());
-    std::int64_t& lane_credits =
-        mine.lane_credits[room.where.domain][static_cast<std::size_t>(room.which)];
+    std::int64_t& lane_credits = mine.at(room.where.domain, room.which).credits;
     if (-mine.in_flight_credits < most_debt) {
         bool placed = room.way == route::deque || reserve_lane(mine, weight_class, room);
         if (!placed && room.fixed && -lane_credits < most_debt) {
@@ -401,7 +421,7 @@ void gate::release(const reservation& room) noexcept {
 }
 
 bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
-    std::int64_t& credits = mine.lane_credits[domain][static_cast<std::size_t>(which)];
+    std::int64_t& credits = mine.at(domain, which).credits;
     if (credits <= 0) {
         credit_pool& pool = crew_.at(domain).box.credits(which);
         credits += pool.take(pool.block(submitters_.size()) - credits);

@@ -19,7 +19,7 @@ namespace tokengate::detail {
 /// Blocks of ids, positions and credits, and the thread's own counters. Everything but the
 /// counters belongs to the thread that holds the record.
 struct alignas(64) submitter {
-    explicit submitter(std::size_t domains) : lane_credits(domains) {}
+    explicit submitter(std::size_t domains) : desks(domains) {}
 
     struct position_block {
         std::uint64_t next = 0;
@@ -27,11 +27,22 @@ struct alignas(64) submitter {
         place where;  ///< the place of `next`
     };
 
+    /// What it has in one lane of one domain.
+    struct desk {
+        std::int64_t credits = 0;
+        mailbox::source* box = nullptr;  ///< null until the first token
+    };
+
+    /// Where it stands with a lane.
+    [[nodiscard]] desk& at(unsigned domain, lane which) noexcept {
+        return desks[domain][static_cast<std::size_t>(which)];
+    }
+
     std::uint64_t next_id = 0;
     std::uint64_t end_id = 0;
     std::array<position_block, weight_count> positions;
     std::int64_t in_flight_credits = 0;
-    std::vector<std::array<std::int64_t, lane_count>> lane_credits;  ///< by domain and lane
+    std::vector<std::array<desk, lane_count>> desks;  ///< by domain and lane
 
     counters_by_weight accepted;  ///< any thread may read
     counters_by_weight refused;   ///< any thread may read

@@ -111,6 +111,7 @@ struct raw_place {
     using content = std::conditional_t<boxed, T*, T>;
     static constexpr std::size_t alignment = alignof(content);
     static constexpr std::size_t bytes = sizeof(content);
+    static constexpr bool trivial = !boxed && std::is_trivially_destructible_v<T>;
 
     [[nodiscard]] static T& at(void* where) noexcept {
         auto* found = std::launder(static_cast<content*>(where));
@@ -251,7 +252,8 @@ struct frame_functions {
     static constexpr frame_type type{.run = run,
                                      .drop_arguments = drop_arguments,
                                      .drop_outcome = drop_outcome,
-                                     .size = arguments::end};
+                                     .size = arguments::end,
+                                     .trivial_result = outcome::value_place::trivial};
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {

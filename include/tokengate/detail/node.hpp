@@ -32,6 +32,8 @@ struct frame_type {
     void (*drop_outcome)(token_node&, token_state outcome) noexcept;
     /// Size of node and frame together, in bytes.
     std::size_t size;
+    /// There is nothing to destroy in a result.
+    bool trivial_result;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
@@ -151,8 +153,8 @@ void commit_call(token_node& node);
 /// Instead of the second half, when building the frame has thrown: returns room and node.
 void abandon_call(token_node& node) noexcept;
 
-/// Destroys the outcome of a terminal token and returns its node to the pool.
-void recycle(token_node& node) noexcept;
+/// Destroys the outcome of a token that nobody holds any more and returns its node to the pool.
+void recycle(token_node& node, token_state outcome) noexcept;
 
 /// What a waiting worker may run on the stack of the one who waits.
 enum class helping : std::uint8_t {

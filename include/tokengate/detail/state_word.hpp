@@ -76,7 +76,17 @@ class state_word {
 
     /// admitted -> executing, by whoever took the token out of its mailbox. False if somebody else
     /// was faster: then what came out is a husk, to be given up with release_husk().
-    [[nodiscard]] bool begin_execution() noexcept { return begin(0); }
+    [[nodiscard]] bool begin_execution() noexcept {
+        // Nobody else can reach a token that has no handle: the entry's reference, which is the
+        // caller's, is the only one. Acquire: pairs with the release of who dropped the last
+        // handle.
+        if (word_.load(std::memory_order_acquire) == pack(token_state::admitted, 1)) {
+            // Relaxed: nobody looks.
+            word_.store(pack(token_state::executing, 1), std::memory_order_relaxed);
+            return true;
+        }
+        return begin(0);
+    }
 
     /// admitted -> executing, by a worker that leaves the mailbox's entry behind as a husk.
     [[nodiscard]] bool begin_execution_leaving_husk() noexcept { return begin(husk_bit); }
@@ -121,6 +131,13 @@ class state_word {
     [[nodiscard]] bool end_turn() noexcept {
         // Relaxed: the strand hands its state over; this only chooses who calls it.
         return (word_.fetch_or(turn_over_bit, std::memory_order_relaxed) & turn_over_bit) == 0;
+    }
+
+    /// True if the token executes and the caller, who runs it and has taken it off its execution
+    /// stack, is the only one who can reach it: it may be recycled without being finished.
+    [[nodiscard]] bool unseen() const noexcept {
+        // Acquire: pairs with the release of who dropped the last handle.
+        return word_.load(std::memory_order_acquire) == pack(token_state::executing, 1);
     }
 
     /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
