@@ -6,6 +6,7 @@
 
 #include "support/counted.hpp"
 #include "support/onetbb.hpp"
+#include "support/openmp.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
 #include "support/workers.hpp"
@@ -69,6 +70,18 @@ class enqueue_deferred : public counted {
     sized_arena arena_;
 };
 
+class openmp_tasks : public with_team<counted> {
+  public:
+    explicit openmp_tasks(const setting& given) : with_team(given, given.tasks) {}
+
+    void run() override {
+        start();
+        team().run([this] {
+            for (std::uint64_t i = 0; i < runs(); ++i) openmp_team::task([] { tally::count(); });
+        });
+    }
+};
+
 template <weight Weight>
 class tokens : public counted {
   public:
@@ -98,11 +111,11 @@ const registration empty_tasks{{
     .title = "one thread submits empty tasks one by one, waits for all",
     .tasks = 1'000'000,
     .quick_tasks = 50'000,
-    .contenders = {enter<task_group>("task_group", family::onetbb),
-                   enter<enqueue>("enqueue", family::onetbb),
-                   enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
-                   enter<tokens<weight::medium>>("tokengate", family::tokengate),
-                   enter<tokens<weight::heavy>>("heavy", family::tokengate)},
+    .contenders = with_openmp<openmp_tasks>(
+        {enter<task_group>("task_group", family::onetbb), enter<enqueue>("enqueue", family::onetbb),
+         enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
+         enter<tokens<weight::medium>>("tokengate", family::tokengate),
+         enter<tokens<weight::heavy>>("heavy", family::tokengate)}),
     .goals = {{.of = "tokengate", .against = {"task_group"}, .limit = 0.5},
               {.of = "tokengate",
                .against = {"enqueue", "enqueue_deferred"},

@@ -6,6 +6,7 @@
 
 #include "support/counted.hpp"
 #include "support/onetbb.hpp"
+#include "support/openmp.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
 #include "support/workers.hpp"
@@ -82,6 +83,27 @@ class nested_groups : public grouped_parents {
     }
 };
 
+// Nobody waits for the children but the end of the region.
+class openmp_tasks : public with_team<family_tree> {
+  public:
+    explicit openmp_tasks(const setting& given) : with_team(given, given) {}
+
+    void run() override {
+        start();
+        team().run([this] {
+            for (std::uint64_t i = 0; i < parents(); ++i) openmp_team::task(run_children);
+        });
+    }
+
+  private:
+    static void run_children() {
+        for (std::uint64_t c = 0; c < children_each; ++c) {
+            openmp_team::task([] { tally::count(); });
+        }
+        tally::count();
+    }
+};
+
 enum class bond : std::uint8_t {
     none,   // children are free tokens: other domains may steal them
     chain,  // each parent is a lead, and its children belong to its chain
@@ -126,12 +148,13 @@ const registration children{{
     .title = "children, 100 of each task that one thread submits",
     .tasks = 100'000,
     .quick_tasks = 10'000,
-    .contenders = {enter<task_group>("task_group", family::onetbb),
-                   enter<nested_groups>("nested groups", family::onetbb),
-                   enter<tokens<weight::medium, bond::none>>("tokengate", family::tokengate),
-                   enter<tokens<weight::medium, bond::chain>>("medium, chains", family::tokengate),
-                   enter<tokens<weight::heavy, bond::none>>("heavy", family::tokengate),
-                   enter<tokens<weight::heavy, bond::chain>>("heavy, chains", family::tokengate)},
+    .contenders = with_openmp<openmp_tasks>(
+        {enter<task_group>("task_group", family::onetbb),
+         enter<nested_groups>("nested groups", family::onetbb),
+         enter<tokens<weight::medium, bond::none>>("tokengate", family::tokengate),
+         enter<tokens<weight::medium, bond::chain>>("medium, chains", family::tokengate),
+         enter<tokens<weight::heavy, bond::none>>("heavy", family::tokengate),
+         enter<tokens<weight::heavy, bond::chain>>("heavy, chains", family::tokengate)}),
     .goals = {{.of = "tokengate", .against = {"task_group", "nested groups"}, .limit = 0.5},
               {.of = "medium, chains", .against = {"tokengate"}, .limit = 1.15},
               {.of = "heavy, chains", .against = {"heavy"}, .limit = 1.15}},

@@ -15,6 +15,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "support/onetbb.hpp"
+#include "support/openmp.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
 #include "support/workers.hpp"
@@ -209,6 +210,19 @@ class enqueue_deferred : public mixed {
     sized_arena arena_;
 };
 
+class openmp_tasks : public with_team<mixed> {
+  public:
+    explicit openmp_tasks(const setting& given) : with_team(given, given) {}
+
+    void run() override {
+        team().run([this] {
+            for (std::uint64_t i = 0; i < tasks(); ++i) {
+                openmp_team::task([result = slot(i), i] { *result = do_task(i); });
+            }
+        });
+    }
+};
+
 template <weight Weight>
 class tokens : public mixed {
   public:
@@ -250,12 +264,12 @@ const registration mixed_tasks{{
     .title = "mixed tasks: primes to 300, 300 letters, sort of 1,000 ints, 50 SHA-256",
     .tasks = 65'536,
     .quick_tasks = 4'096,
-    .contenders = {enter<serial>("serial", family::serial), enter<split>("split", family::serial),
-                   enter<task_group>("task_group", family::onetbb),
-                   enter<enqueue>("enqueue", family::onetbb),
-                   enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
-                   enter<tokens<weight::medium>>("tokengate", family::tokengate),
-                   enter<tokens<weight::heavy>>("heavy", family::tokengate)},
+    .contenders = with_openmp<openmp_tasks>(
+        {enter<serial>("serial", family::serial), enter<split>("split", family::serial),
+         enter<task_group>("task_group", family::onetbb), enter<enqueue>("enqueue", family::onetbb),
+         enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
+         enter<tokens<weight::medium>>("tokengate", family::tokengate),
+         enter<tokens<weight::heavy>>("heavy", family::tokengate)}),
     .goals =
         {{.of = "tokengate", .against = {"serial"}, .measure = goal::kind::speed_up, .limit = 1.95},
          {.of = "tokengate",

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -36,23 +37,30 @@ void print(const json& line) { std::cout << line.dump() << std::endl; }
 // Google Benchmark hands each measurement to this; it passes it on.
 class line_reporter : public benchmark::BenchmarkReporter {
   public:
+    /// @param runners  who is measured, by name; asked for what they have measured themselves
+    explicit line_reporter(const std::map<std::string, contender*>& runners) : runners_(runners) {}
+
     bool ReportContext(const Context&) override { return true; }
 
     void ReportRuns(const std::vector<Run>& report) override {
         for (const Run& run : report) {
-            const std::string name = run.benchmark_name();
-            const std::string contender = name.substr(0, name.find('/'));
+            const std::string full_name = run.benchmark_name();
+            const std::string name = full_name.substr(0, full_name.find('/'));
             if (run.error_occurred) {
-                print({{"event", "wrong"}, {"contender", contender}, {"why", run.error_message}});
+                print({{"event", "wrong"}, {"contender", name}, {"why", run.error_message}});
                 failed_ = true;
                 continue;
             }
             const double tasks = run.counters.at("tasks");
-            print({{"event", "run"},
-                   {"contender", contender},
-                   {"round", round_},
-                   {"ns_per_task", run.real_accumulated_time * 1e9 / tasks},
-                   {"cpu_ns_per_task", run.cpu_accumulated_time * 1e9 / tasks}});
+            json line = {{"event", "run"},
+                         {"contender", name},
+                         {"round", round_},
+                         {"ns_per_task", run.real_accumulated_time * 1e9 / tasks},
+                         {"cpu_ns_per_task", run.cpu_accumulated_time * 1e9 / tasks}};
+            const contender& runner = *runners_.at(name);
+            if (const std::optional<double> figure = runner.figure()) line["figure"] = *figure;
+            if (const auto samples = runner.samples(); !samples.empty()) line["samples"] = samples;
+            print(line);
         }
     }
 
@@ -61,6 +69,7 @@ class line_reporter : public benchmark::BenchmarkReporter {
     [[nodiscard]] bool failed() const noexcept { return failed_; }
 
   private:
+    const std::map<std::string, contender*>& runners_;
     unsigned round_ = 0;
     bool failed_ = false;
 };
@@ -87,17 +96,24 @@ json description(const work& chosen, const setting& given, unsigned rounds) {
     }
     json goals = json::array();
     for (const goal& each : chosen.goals) {
-        const bool speed_up = each.measure == goal::kind::speed_up;
         goals.push_back({{"of", each.of},
                          {"against", each.against},
-                         {"measure", speed_up ? "speed_up" : "time_ratio"},
+                         {"figure", each.figure},
+                         {"measure", to_string(each.measure)},
                          {"limit", each.limit},
                          {"floor", each.floor}});
     }
-    return {{"event", "work"},          {"id", chosen.id},
-            {"title", chosen.title},    {"tasks", given.tasks},
-            {"threads", given.threads}, {"rounds", rounds},
-            {"contenders", contenders}, {"goals", goals}};
+    return {{"event", "work"},
+            {"id", chosen.id},
+            {"title", chosen.title},
+            {"tasks", given.tasks},
+            {"threads", given.threads},
+            {"rounds", rounds},
+            {"unit", chosen.unit},
+            {"curve", chosen.curve},
+            {"at", chosen.at},
+            {"contenders", contenders},
+            {"goals", goals}};
 }
 
 json build_description() {
@@ -124,12 +140,16 @@ json build_description() {
 bool compete(const work& chosen, const arguments& wanted) {
     const setting given{.threads = wanted.threads,
                         .tasks = wanted.quick ? chosen.quick_tasks : chosen.tasks};
+    const unsigned rounds =
+        chosen.most_rounds == 0 ? wanted.rounds : std::min(wanted.rounds, chosen.most_rounds);
     print(build_description());
-    print(description(chosen, given, wanted.rounds));
+    print(description(chosen, given, rounds));
 
     std::vector<std::unique_ptr<contender>> runners;
+    std::map<std::string, contender*> by_name;
     for (const entry& each : chosen.contenders) {
         runners.push_back(each.make(given));
+        by_name.emplace(each.name, runners.back().get());
         benchmark::RegisterBenchmark(
             std::string(each.name).c_str(),
             [runner = runners.back().get(), given](benchmark::State& state) {
@@ -139,8 +159,8 @@ bool compete(const work& chosen, const arguments& wanted) {
             ->MeasureProcessCPUTime()
             ->UseRealTime();
     }
-    line_reporter reporter;
-    for (unsigned round = 0; round <= wanted.rounds && !reporter.failed(); ++round) {
+    line_reporter reporter(by_name);
+    for (unsigned round = 0; round <= rounds && !reporter.failed(); ++round) {
         reporter.begin(round);
         benchmark::RunSpecifiedBenchmarks(&reporter, "all");
     }

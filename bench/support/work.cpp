@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 namespace tokengate::bench {
@@ -15,11 +16,14 @@ std::vector<work>& suite() {
     return works;
 }
 
-// "P1b" comes after "P1" and before "P2".
+// "P1b" comes after "P1" and before "P2"; works that have a name come after those with a number.
 std::pair<int, std::string_view> order(const work& each) {
     int number = 0;
     const char* end = each.id.data() + each.id.size();
     const auto parsed = std::from_chars(each.id.data() + 1, end, number);
+    if (!each.id.starts_with('P') || parsed.ec != std::errc{}) {
+        return {std::numeric_limits<int>::max(), each.id};
+    }
     return {number, std::string_view(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr))};
 }
 
@@ -36,6 +40,17 @@ std::string_view to_string(family value) noexcept {
         case family::serial: return "serial";
         case family::onetbb: return "oneTBB";
         case family::tokengate: return "TokenGate";
+        case family::other: return "others";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(goal::kind value) noexcept {
+    switch (value) {
+        case goal::kind::time_ratio: return "time_ratio";
+        case goal::kind::speed_up: return "speed_up";
+        case goal::kind::absolute: return "absolute";
+        case goal::kind::flat: return "flat";
     }
     return "unknown";
 }

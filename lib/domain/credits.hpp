@@ -58,6 +58,12 @@ class credit_pool {
         return available_.load(std::memory_order_relaxed);
     }
 
+    /// True if take() would have found credits.
+    [[nodiscard]] bool seems_to_have_room() const noexcept {
+        // Seq_cst: as in take().
+        return available_.load(std::memory_order_seq_cst) > 0;
+    }
+
     [[nodiscard]] std::int64_t total() const noexcept { return total_; }
 
   private:

@@ -73,9 +73,9 @@ class outbox {
                 // Release: see above. Another taker may know more by now; less does no harm.
                 end_seen_.store(end, std::memory_order_release);
             }
-            // Relaxed: as new as the end at least, through which it was published. An older ring
-            // still holds what it held.
-            const ring& slots = *ring_.load(std::memory_order_relaxed);
+            // Acquire: pairs with the release in make_room(). It is as new as the end at least; an
+            // older ring still holds what it held.
+            const ring& slots = *ring_.load(std::memory_order_acquire);
             // Before the exchange, which frees the slot. Relaxed: if it holds something else by
             // now, then top_ has moved, and the exchange fails.
             token_node* const node = slots.slot(first).load(std::memory_order_relaxed);
@@ -151,7 +151,7 @@ class outbox {
                                   std::memory_order_relaxed);
         }
         own_ring_ = larger;
-        // Release: hands the copies over; those who need them come by way of bottom_.
+        // Release: pairs with the acquire in take(); hands the copies over.
         ring_.store(larger, std::memory_order_release);
         return true;
     }

@@ -114,9 +114,12 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
             room.way = route::deque;
         }
     } else if (who.self != nullptr && !operation.staggered &&
-               placement_.contains(weight_class, who.self->domain_index()) &&
-               who.self->has_room(kind_of(weight_class))) {
-        room.where.domain = who.self->domain_index();
+               who.self->may_run_class(weight_class) && who.self->has_room(kind_of(weight_class))) {
+        // A worker below the range, which may steal from it, keeps what it creates, too: as if it
+        // had been placed by turns and stolen at once.
+        room.where.domain = placement_.contains(weight_class, who.self->domain_index())
+                                ? who.self->domain_index()
+                                : next_turn(mine, weight_class).domain;
         room.way = route::deque;
     } else {
         room.where = next_place(mine, weight_class);
@@ -302,6 +305,9 @@ std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexce
 // another class could use. The other way round nobody is hurt: without in-flight credits all wait.
 bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
     if (room.way == route::deque) return take_in_flight_credit(mine);
+    // Looked at first, because a lane's credit that is given back wakes those who wait for room: a
+    // caller who waits for one in flight would wake itself, again and again.
+    if (mine.in_flight_credits <= 0 && !crew_.in_flight.seems_to_have_room()) return false;
     if (!reserve_lane(mine, weight_class, room)) return false;
     if (take_in_flight_credit(mine)) return true;
     crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include <doctest/doctest.h>
 
 #include <tokengate/tokengate.hpp>
@@ -188,6 +190,35 @@ TEST_CASE("a_blocked_thread_goes_on_as_soon_as_there_is_room") {
         CHECK(late.returns_within(5s));
         second.release();
     }
+}
+
+TEST_CASE("a_blocked_thread_sleeps") {
+    // It has room in the lane, but none in flight: giving the one back must not wake it.
+    runtime rt({.cores = 2, .mailbox_capacity = 1, .in_flight_limit = 1});
+    hold gate;
+    const auto op = rt.operation("op", {.weight = weight::heavy}, [&] { gate.pass(); });
+    op();
+    REQUIRE(gate.await(1));
+    std::atomic<std::int64_t> cpu_time{-1};
+    std::thread blocked([&] {
+        rusage before{};
+        rusage after{};
+        getrusage(RUSAGE_THREAD, &before);
+        op();
+        getrusage(RUSAGE_THREAD, &after);
+        cpu_time = after.ru_utime.tv_sec * 1'000'000 + after.ru_utime.tv_usec +
+                   after.ru_stime.tv_sec * 1'000'000 + after.ru_stime.tv_usec -
+                   (before.ru_utime.tv_sec * 1'000'000 + before.ru_utime.tv_usec +
+                    before.ru_stime.tv_sec * 1'000'000 + before.ru_stime.tv_usec);
+    });
+    std::this_thread::sleep_for(500ms);
+    gate.release();
+    blocked.join();
+    // It looks again once in a millisecond: some 10 ms of CPU, where a thread that does not sleep
+    // takes all of the time that it gets.
+    CHECK(cpu_time >= 0);
+    CHECK(cpu_time < 120'000);
+    settle(rt);
 }
 
 TEST_CASE("a_thread_that_blocks_on_one_class_does_not_hold_up_another") {

@@ -13,6 +13,53 @@ namespace tokengate::test {
 namespace {
 
 using detail::credit_pool;
+using detail::purse;
+
+/// One number that both sides write: what was there when the worker began to add comes back.
+class shared_balance {
+  public:
+    void earn() {
+        const std::int64_t before = balance_.load();
+        std::this_thread::yield();  // the window in which somebody may empty it
+        balance_.store(before + 1);
+    }
+    std::int64_t empty() { return balance_.exchange(0); }
+
+  private:
+    std::atomic<std::int64_t> balance_{0};
+};
+
+/// What comes out of a purse in all into which one thread puts so many, while it and two others
+/// empty it; -1 if something less than nothing ever came out.
+template <class Purse>
+std::int64_t comes_out(std::int64_t earned) {
+    Purse credits;
+    std::atomic<std::int64_t> sum{0};
+    std::atomic<bool> negative{false};
+    std::atomic<bool> complete{false};
+    const auto take_out = [&] {
+        const std::int64_t got = credits.empty();
+        if (got < 0) negative = true;
+        sum.fetch_add(got);
+    };
+    std::vector<std::thread> others;
+    for (int t = 0; t < 2; ++t) {
+        others.emplace_back([&] {
+            while (!complete.load()) {
+                take_out();
+                std::this_thread::yield();
+            }
+        });
+    }
+    for (std::int64_t i = 1; i <= earned; ++i) {
+        credits.earn();
+        if (i % 1000 == 0) take_out();
+    }
+    complete = true;
+    for (std::thread& each : others) each.join();
+    take_out();
+    return negative ? -1 : sum.load();
+}
 
 }  // namespace
 
@@ -88,6 +135,32 @@ TEST_CASE("credits_are_conserved_under_concurrency") {
     for (std::thread& each : crowd) each.join();
     CHECK_FALSE(too_many);
     CHECK(pool.available() == total);
+}
+
+TEST_CASE("a_purse_holds_what_was_earned_until_it_is_emptied") {
+    purse credits;
+    CHECK(credits.count() == 0);
+    CHECK(credits.empty() == 0);
+    for (int i = 0; i < 3; ++i) credits.earn();
+    CHECK(credits.count() == 3);
+    CHECK(credits.empty() == 3);
+    CHECK(credits.count() == 0);
+    CHECK(credits.empty() == 0);
+    credits.earn();
+    CHECK(credits.count() == 1);
+    CHECK(credits.empty() == 1);
+}
+
+TEST_CASE("no_credit_is_lost_or_made_when_others_empty_a_purse") {
+    constexpr std::int64_t earned = 500'000;
+    CHECK(comes_out<purse>(earned) == earned);
+}
+
+TEST_CASE("the_check_of_the_purse_catches_one_that_both_sides_write") {
+    constexpr std::int64_t earned = 20'000;
+    bool caught = false;
+    for (int i = 0; i < 100 && !caught; ++i) caught = comes_out<shared_balance>(earned) != earned;
+    CHECK(caught);
 }
 
 }  // namespace tokengate::test

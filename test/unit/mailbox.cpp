@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -22,13 +23,16 @@ using detail::lane;
 using detail::lane_mask;
 using detail::mailbox;
 using detail::page_reserve;
+using detail::source_rota;
 using detail::token_node;
 
 constexpr std::array lanes{lane::heavy, lane::medium, lane::light, lane::retry};
 
+// For one look: where the rotation stands does not matter.
 token_node* pop(mailbox& box, lane which) {
+    source_rota rota;
     bool marked_again = false;
-    return box.pop(which, marked_again);
+    return box.pop(which, rota, marked_again);
 }
 
 std::unique_ptr<mailbox> make_mailbox(std::size_t capacity, std::size_t consumers = 4) {
@@ -131,8 +135,9 @@ TEST_CASE("a_lane_holds_something_only_while_a_token_is_in_it") {
     box->push(lane::heavy, node);
     CHECK(box->holds(lane::heavy));
     CHECK_FALSE(box->holds(lane::light));
+    source_rota rota;
     bool marked_again = false;
-    CHECK(box->pop(lane::heavy, marked_again) == &node);
+    CHECK(box->pop(lane::heavy, rota, marked_again) == &node);
     CHECK_FALSE(marked_again);
     // The hint may still be up, the lane is empty.
     CHECK_FALSE(box->holds(lane::heavy));
@@ -237,6 +242,44 @@ TEST_CASE("the_hint_check_catches_a_consumer_that_does_not_look_again") {
     hinted_counter<false> broken;
     CHECK_FALSE(every_single_item_is_found([&] { broken.push(); }, [&] { return broken.pop(); },
                                            10'000'000));
+}
+
+TEST_CASE("the_hint_never_hides_a_token_of_an_outbox") {
+    const auto box = make_mailbox(4, 1);
+    // The first and the last share a bit of the hint.
+    std::vector<mailbox::source*> sources;
+    for (int i = 0; i < 64; ++i) sources.push_back(&box->open(lane::medium));
+    token_node node;
+    std::size_t pushed = 0;
+    const auto push = [&] {
+        switch (pushed++ % 3) {
+            case 0: return box->push(lane::medium, *sources.front(), node);
+            case 1: return box->push(lane::medium, *sources.back(), node);
+            default: return box->push(lane::medium, node);
+        }
+    };
+    const auto take = [&] {
+        return (box->occupied() & bit_of(lane::medium)) != 0 && pop(*box, lane::medium) != nullptr;
+    };
+    CHECK(every_single_item_is_found(push, take, 30'000));
+}
+
+TEST_CASE("an_outbox_is_part_of_its_lane_and_no_other") {
+    const auto box = make_mailbox(8);
+    mailbox::source& mine = box->open(lane::light);
+    CHECK(box->occupied() == 0);
+    std::vector<token_node> nodes(3);
+    for (token_node& each : nodes) box->push(lane::light, mine, each);
+    CHECK(box->occupied() == bit_of(lane::light));
+    CHECK(box->holds(lane::light));
+    CHECK_FALSE(box->holds(lane::medium));
+    CHECK(pop(*box, lane::medium) == nullptr);
+    for (token_node& each : nodes) CHECK(pop(*box, lane::light) == &each);
+    CHECK_FALSE(box->holds(lane::light));
+    CHECK(pop(*box, lane::light) == nullptr);
+    CHECK(box->occupied() == 0);
+    box->push(lane::light, mine, nodes[0]);
+    CHECK(box->occupied() == bit_of(lane::light));
 }
 
 TEST_CASE("a_page_reserve_hands_out_distinct_aligned_pages") {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cholesky by tokens: the last missing kernel calls the operation of the next.
+#include <tokengate/tokengate.hpp>
+
+#include "macro/cholesky/contenders.hpp"
+#include "support/workers.hpp"
+
+namespace tokengate::bench::cholesky {
+
+namespace {
+
+template <weight Weight>
+class tokens : public counting_factoriser {
+  public:
+    explicit tokens(const setting& given)
+        : counting_factoriser(given), runtime_(one_worker_a_core(given)) {}
+
+    void run() override {
+        start(first_kernel);
+        runtime_.wait_idle();
+    }
+
+    void verify() override {
+        counting_factoriser::verify();
+        expect_completed(runtime_, completed_, kernels_of(field().tiles()));
+    }
+
+  private:
+    // Calls the operation that runs it.
+    void start(const kernel& which) const {
+        const auto [row, column, step] = which;
+        if (which.is_update()) {
+            static_cast<void>(update_(row, column, step));
+        } else if (row == column) {
+            static_cast<void>(factor_(column));
+        } else {
+            static_cast<void>(solve_(row, column));
+        }
+    }
+
+    void run_and_start(const kernel& which) {
+        run_kernel(which, [this](const kernel& next) { start(next); });
+    }
+
+    runtime runtime_;
+    operation<void(int)> factor_ =
+        runtime_.operation("factor", {.weight = Weight}, [this](int column) {
+            run_and_start({column, column, column});
+        });
+    operation<void(int, int)> solve_ =
+        runtime_.operation("solve", {.weight = Weight}, [this](int row, int column) {
+            run_and_start({row, column, column});
+        });
+    operation<void(int, int, int)> update_ =
+        runtime_.operation("update", {.weight = Weight}, [this](int row, int column, int step) {
+            run_and_start({row, column, step});
+        });
+    std::uint64_t completed_ = 0;
+};
+
+}  // namespace
+
+void add_tokengate(std::vector<entry>& contenders) {
+    contenders.push_back(enter<tokens<weight::medium>>("tokengate", family::tokengate));
+    contenders.push_back(enter<tokens<weight::heavy>>("heavy", family::tokengate));
+}
+
+}  // namespace tokengate::bench::cholesky
