@@ -86,11 +86,11 @@ bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how) {
 
 blocking_section::blocking_section() noexcept : owner_(worker::current()) {
     // Whether or not anybody can be had to stand in.
-    if (owner_ != nullptr) static_cast<void>(static_cast<worker*>(owner_)->begin_blocking());
+    if (owner_ != nullptr) static_cast<void>(owner_->begin_blocking());
 }
 
 blocking_section::~blocking_section() {
-    if (owner_ != nullptr) static_cast<worker*>(owner_)->end_blocking();
+    if (owner_ != nullptr) owner_->end_blocking();
 }
 
 std::string seed_of_chain(const token_node& node) {

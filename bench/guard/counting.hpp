@@ -15,7 +15,7 @@ namespace tokengate::guard {
 /// Extra instructions for each token, to prove that the guard notices; see extra_work().
 inline std::uint64_t burden = 0;
 
-/// Which repetition this is; 0 warms up, and `count` leaves it out.
+/// Which repetition this is; 0 and 1 warm up, and `count` leaves them out.
 inline unsigned repeat = 0;
 
 /// Wastes about `burden` instructions. Called once for each token on the thread that is counted.

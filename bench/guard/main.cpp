@@ -17,7 +17,7 @@
 namespace tokengate::guard {
 namespace {
 
-constexpr unsigned repeats = 3;
+constexpr unsigned repeats = 4;
 
 constexpr const char* usage =
     "usage: tokengate-guard WORK [BURDEN]   run it; BURDEN: extra instructions for each token\n"

@@ -181,7 +181,7 @@ class crew {
     std::atomic<std::uint64_t> short_of_reserves{0};
 
   private:
-    [[nodiscard]] bool anybody_idle(unsigned first_domain) const noexcept;
+    [[nodiscard]] bool anybody_idle() const noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
     [[nodiscard]] bool raise_reserve(domain& home) noexcept;

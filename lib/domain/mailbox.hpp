@@ -72,19 +72,31 @@ class lane_rota {
         return static_cast<lane>(std::countr_zero(after != 0 ? after : fresh));
     }
 
+    /// The lane that was served last, if it may go on: then only that one needs to be looked at,
+    /// and the retries if retry_is_due().
+    [[nodiscard]] std::optional<lane> again() const noexcept {
+        if (in_a_row_ == 0) return std::nullopt;
+        return last_;
+    }
+    [[nodiscard]] bool retry_is_due() const noexcept { return fresh_in_a_row_ >= stride_; }
+
     /// Records that a token of that lane was served.
     void served(lane which) noexcept {
         if (which == lane::retry) {
             fresh_in_a_row_ = 0;
-        } else {
-            last_ = which;
-            if (fresh_in_a_row_ < stride_) ++fresh_in_a_row_;
+            in_a_row_ = 0;
+            return;
         }
+        in_a_row_ = which == last_ ? (in_a_row_ + 1) % most_in_a_row : 1;
+        last_ = which;
+        if (fresh_in_a_row_ < stride_) ++fresh_in_a_row_;
     }
 
   private:
     std::uint32_t stride_;
+    static constexpr std::uint32_t most_in_a_row = 8;
     std::uint32_t fresh_in_a_row_ = 0;
+    std::uint32_t in_a_row_ = 0;  ///< of `last_`; 0 after the last of those that it may have
     lane last_ = lane::anchored_light;
 };
 
@@ -193,6 +205,12 @@ class mailbox {
             if (occupied_[i].load(std::memory_order_seq_cst) != 0) found |= lane_mask{1} << i;
         }
         return found;
+    }
+
+    /// True if this lane seems to hold something.
+    [[nodiscard]] bool occupied(lane which) const noexcept {
+        // Seq_cst: as above.
+        return occupied_[static_cast<std::size_t>(which)].load(std::memory_order_seq_cst) != 0;
     }
 
     /// Takes the first token of one of a lane's sources; null if there is none. Sets

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whom a new token wakes. Protocol: lib/sleep/README.md.
-#include <algorithm>
 
 #include "domain/crew.hpp"
 #include "domain/worker.hpp"
@@ -27,14 +26,11 @@ void crew::post(token_node& node, mailbox::source* from, unsigned worker_hint) n
     }
 }
 
-bool crew::anybody_idle(unsigned first_domain) const noexcept {
-    const std::size_t width = settings_.workers_per_core;
-    if (idle.any(first_domain * width, settings_.cores * width)) return true;
+bool crew::anybody_idle() const noexcept {
+    if (!idle.empty()) return true;
     // Seq_cst: a reserve is counted before it announces itself, so that who does not see the count
     // has pushed its token before the reserve looks.
-    if (standing_in_.load(std::memory_order_seq_cst) == 0) return false;
-    const std::size_t reserves = settings_.reserve_workers;
-    return idle_reserve.any(first_domain * reserves, settings_.cores * reserves);
+    return standing_in_.load(std::memory_order_seq_cst) != 0 && !idle_reserve.empty();
 }
 
 worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
@@ -51,8 +47,9 @@ worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
 }
 
 void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
+    if (!anybody_idle()) [[likely]]
+        return;
     const unsigned first = first_allowed_[index_of(weight_class)];
-    if (!anybody_idle(std::min(first, home))) return;
     worker* claimed = claim_in(home, worker_hint);
     for (const unsigned d : at(home).neighbours) {
         if (claimed != nullptr) break;

@@ -268,7 +268,15 @@ bool worker::offers(deque_kind kind) const noexcept {
 
 token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota,
                               source_rotas& sources) noexcept {
-    while (const auto which = rota.next(source.box.occupied() & allowed)) {
+    const auto next = [&]() -> std::optional<lane> {
+        const auto same = rota.again();
+        if (same && source.box.occupied(*same) && (allowed & bit_of(*same)) != 0 &&
+            !(rota.retry_is_due() && source.box.occupied(lane::retry))) [[likely]] {
+            return same;
+        }
+        return rota.next(source.box.occupied() & allowed);
+    };
+    while (const auto which = next()) {
         if (token_node* node =
                 source.box.pop(*which, sources[static_cast<std::size_t>(*which)], owes_)) {
             rota.served(*which);

@@ -21,11 +21,6 @@ namespace {
 // meet there once in so many tokens.
 constexpr std::uint64_t number_block = 64;
 
-// Credit pools wake blocked threads when a quarter is free, since waking them for every place would
-// cost far more than the place. Should the rest depend on a blocked thread, a quarter may never
-// come free; so it looks again after this time at the latest.
-constexpr std::chrono::milliseconds look_again{1};
-
 }  // namespace
 
 gate::gate(crew& workers, const settings& chosen)
@@ -78,54 +73,97 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
                         call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
-    const bool sticky = operation.keys != call_keys::none;
-    // The line of its slot comes while the rest is prepared.
-    if (sticky) crew_.sticky_keys.prefetch(crew_.sticky_keys.slot_of(key.hash));
     const caller who = calling();
+    if (operation.keys != call_keys::none || operation.lead != nullptr || who.outer != nullptr) {
+        return begin_anchored(operation, type, how, key, who);
+    }
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
-    const bool anchored = sticky || who.outer != nullptr || operation.lead != nullptr;
-
-    // Precedence: the chain that it is created in, then its key, then its position.
-    anchorage anchor(crew_);
-    reservation room{.which = lane_of(weight_class, anchored)};
-    bool by_position = false;
-    if (anchored) [[unlikely]] {
-        if (who.outer != nullptr) {
-            room.where.domain = who.outer->domain();
-        } else {
-            room.where = next_place_with_room(mine, weight_class, room.which);
-            by_position = true;
-        }
-        if (sticky) {
-            const unsigned candidate = room.where.domain;
-            const unsigned shared = anchor.take(operation, key, candidate, who.outer != nullptr);
-            if (who.outer == nullptr) {
-                room.where.domain = shared;
-                by_position = anchor.first();
-                if (shared != candidate) mine.redirected.add();
-            }
-        }
-        room.fixed = sticky || who.outer != nullptr;
-        room.line = anchor.line();
-        if (who.self != nullptr && room.line == nullptr && !by_position &&
-            room.where.domain == who.self->domain_index() &&
-            who.self->has_room(deque_kind::anchored)) {
-            room.way = route::deque;
-        }
-    } else if (who.self != nullptr && !operation.staggered &&
-               who.self->may_run_class(weight_class) && who.self->has_room(kind_of(weight_class))) {
+    reservation room{.which = lane_of(weight_class, false)};
+    if (who.self != nullptr && !operation.staggered && who.self->may_run_class(weight_class) &&
+        who.self->has_room(kind_of(weight_class))) {
         // A worker below the range, which may steal from it, keeps what it creates, too: as if it
         // had been placed by turns and stolen at once.
-        room.where.domain = placement_.contains(weight_class, who.self->domain_index())
-                                ? who.self->domain_index()
-                                : next_turn(mine, weight_class).domain;
+        const unsigned here = who.self->domain_index();
+        room.where.domain =
+            placement_.contains(weight_class, here) ? here : next_turn(mine, weight_class).domain;
         room.way = route::deque;
     } else {
         room.where = next_place(mine, weight_class);
+    }
+    token_node* node = admit(operation, type, how, who, room);
+    if (node == nullptr) return nullptr;
+    node->chained = false;  // the node may have been another token before
+    node->serial = false;
+    node->pinned = false;
+    node->runtime = operation.runtime;
+    if (room.way == route::mailbox) node->position = use_up_position(mine, weight_class);
+    return node;
+}
+
+// Precedence: the chain that it is created in, then its key, then its position.
+token_node* gate::begin_anchored(operation_core& operation, const frame_type& type, admission how,
+                                 call_key key, const caller& who) {
+    const bool sticky = operation.keys != call_keys::none;
+    // The line of its slot comes while the rest is prepared.
+    if (sticky && !operation.serial) {
+        crew_.sticky_keys.prefetch(crew_.sticky_keys.slot_of(key.hash));
+    }
+    submitter& mine = who.mine;
+    const weight weight_class = operation.weight_class;
+    anchorage anchor(crew_);
+    reservation room{.which = lane_of(weight_class, true)};
+    bool by_position = false;
+    if (who.outer != nullptr) {
+        room.where.domain = who.outer->domain();
+    } else {
+        room.where = next_place_with_room(mine, weight_class, room.which);
         by_position = true;
     }
+    if (sticky) {
+        const unsigned candidate = room.where.domain;
+        const unsigned shared = anchor.take(operation, key, candidate, who.outer != nullptr);
+        if (who.outer == nullptr) {
+            room.where.domain = shared;
+            by_position = anchor.first();
+            if (shared != candidate) mine.redirected.add();
+        }
+    }
+    room.fixed = sticky || who.outer != nullptr;
+    room.line = anchor.line();
+    if (who.self != nullptr && room.line == nullptr && !by_position &&
+        room.where.domain == who.self->domain_index() && who.self->has_room(deque_kind::anchored)) {
+        room.way = route::deque;
+    }
+    token_node* node = admit(operation, type, how, who, room);
+    if (node == nullptr) return nullptr;
+    node->chained = operation.lead != nullptr || who.outer != nullptr;
+    try {
+        if (operation.lead != nullptr) {
+            node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
+                                      *node->label, *operation.lead);
+        } else if (who.outer != nullptr) {
+            who.self->memberships.take(*who.outer);
+            node->calls = who.outer;
+        } else {
+            node->runtime = operation.runtime;
+        }
+    } catch (const std::bad_alloc&) {
+        free_node(*node);
+        release(room);
+        throw;
+    }
+    anchor.move_into(*node);
+    // Tokens that ran meanwhile on this thread may have used the block up.
+    if (by_position && room.way == route::mailbox) use_up_position(mine, weight_class);
+    return node;
+}
 
+// What is the same for all calls: room, a node, its number, and where it goes. Null if refused.
+token_node* gate::admit(operation_core& operation, const frame_type& type, admission how,
+                        const caller& who, reservation& room) {
+    submitter& mine = who.mine;
+    const weight weight_class = operation.weight_class;
     const operation_label* label = find_label(*operation.label, type);
     if (!reserve(mine, weight_class, room)) [[unlikely]] {
         if (!reserve_slowly(operation, who, room, how)) {
@@ -133,7 +171,6 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
             return nullptr;
         }
     }
-
     token_node* node = nullptr;
     try {
         if (room.way == route::mailbox && !operation.serial) {
@@ -142,42 +179,23 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
                 box = &crew_.at(room.where.domain).box.open(room.which);
         }
         node = allocate_node(size_class_of(type.size));
-        if (mine.next_id == mine.end_id) {
-            // Relaxed: unique numbers, nothing else.
-            mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
-            mine.end_id = mine.next_id + number_block;
-        }
-        node->id = mine.next_id++;
-        node->operation = &operation;
-        node->label = label;
-        node->weight_class = weight_class;
-        node->way = room.way;
-        node->position = no_position;
-        // The node may have been another token before.
-        node->chained = operation.lead != nullptr || who.outer != nullptr;
-        // Relaxed: published with the node.
-        node->domain.store(static_cast<std::uint16_t>(room.where.domain),
-                           std::memory_order_relaxed);
-        if (operation.lead != nullptr) {
-            node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
-                                      *label, *operation.lead);
-        } else if (who.outer != nullptr) {
-            who.self->memberships.take(*who.outer);
-            node->calls = who.outer;
-        } else {
-            node->runtime = operation.runtime;
-        }
     } catch (const std::bad_alloc&) {
-        if (node != nullptr) free_node(*node);
         release(room);
         throw;
     }
-    anchor.move_into(*node);
-    if (by_position && room.way == route::mailbox) {
-        // Tokens that ran meanwhile on this thread may have used the block up.
-        const std::uint64_t position = use_up_position(mine, weight_class);
-        if (!anchored) node->position = position;
+    if (mine.next_id == mine.end_id) [[unlikely]] {
+        // Relaxed: unique numbers, nothing else.
+        mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
+        mine.end_id = mine.next_id + number_block;
     }
+    node->id = mine.next_id++;
+    node->operation = &operation;
+    node->label = label;
+    node->weight_class = weight_class;
+    node->way = room.way;
+    node->position = no_position;
+    // Relaxed: published with the node.
+    node->domain.store(static_cast<std::uint16_t>(room.where.domain), std::memory_order_relaxed);
     return node;
 }
 
@@ -299,153 +317,6 @@ std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexce
     if (positions.next == positions.end) renew_positions(mine, weight_class);
     positions.where = placement_.after(weight_class, positions.where);
     return positions.next++;
-}
-
-// The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
-// another class could use. The other way round nobody is hurt: without in-flight credits all wait.
-bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
-    if (room.way == route::deque) return take_in_flight_credit(mine);
-    // Looked at first, because a lane's credit that is given back wakes those who wait for room: a
-    // caller who waits for one in flight would wake itself, again and again.
-    if (mine.in_flight_credits <= 0 && !crew_.in_flight.seems_to_have_room()) return false;
-    if (!reserve_lane(mine, weight_class, room)) return false;
-    if (take_in_flight_credit(mine)) return true;
-    crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
-    return false;
-}
-
-bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room) noexcept {
-    if (take_lane_credit(mine, room.where.domain, room.which)) return true;
-    if (room.fixed) return false;
-    // The lane is full: the next one of the class that is not.
-    for (place next = placement_.after(weight_class, room.where); next.domain != room.where.domain;
-         next = placement_.after(weight_class, next)) {
-        if (take_lane_credit(mine, next.domain, room.which)) {
-            room.where = next;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool gate::reserve_slowly(const operation_core& operation, const caller& who, reservation& room,
-                          admission how) {
-    const weight weight_class = operation.weight_class;
-    submitter& mine = who.mine;
-    // What workers have collected and not given back may do.
-    const auto collect = [&] {
-        crew_.collect_finished();
-        if (room.way != route::mailbox) return;
-        crew_.collect(room.where.domain, room.which);
-        if (room.fixed) return;
-        const core_range& cores = placement_.range(weight_class);
-        for (unsigned d = cores.first; d < cores.last; ++d) crew_.collect(d, room.which);
-    };
-    collect();
-    if (reserve(mine, weight_class, room)) return true;
-    if (how == admission::refuse) return false;
-    if (mine.in_flight_credits > 0) {
-        crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
-    }
-    std::optional<blocking_section> blocked;
-    std::optional<worker::isolation> limits;
-    if (who.self != nullptr && who.self->has_turn()) limits.emplace(*who.self);
-    bool stalled = false;  // a millisecond has passed without room
-    for (;;) {
-        if (who.self != nullptr) {
-            if (who.self->help()) {
-                if (reserve(mine, weight_class, room)) return true;
-                continue;
-            }
-            if (reserve_beyond(mine, weight_class, room, *who.self, stalled)) return true;
-            who.self->settle_all();
-            if (!blocked) blocked.emplace();
-        }
-        collect();
-        const event_count::ticket ticket = crew_.room.prepare();
-        try {
-            open_or_throw(operation);
-        } catch (...) {
-            crew_.room.cancel();
-            throw;
-        }
-        if (reserve(mine, weight_class, room)) {
-            crew_.room.cancel();
-            return true;
-        }
-        std::optional<worker::pause> waiting;
-        if (who.self != nullptr) waiting.emplace(*who.self);
-        stalled = !crew_.room.wait(ticket, steady_after(look_again));
-    }
-}
-
-// For a worker that is at the limit and has found nothing to run first: everything in flight may
-// be waiting for this very call, so that it must go on somehow.
-bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
-                          const worker& self, bool stalled) noexcept {
-    // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
-    // on its stack; likewise for the lane, where no other will do.
-    const auto most_debt = static_cast<std::int64_t>(self.depth());
-    std::int64_t& lane_credits = mine.at(room.where.domain, room.which).credits;
-    if (-mine.in_flight_credits < most_debt) {
-        bool placed = room.way == route::deque || reserve_lane(mine, weight_class, room);
-        if (!placed && room.fixed && -lane_credits < most_debt) {
-            --lane_credits;
-            placed = true;
-        }
-        if (placed) {
-            --mine.in_flight_credits;
-            return true;
-        }
-    }
-    // At once, as a plain call would. It takes no credit and gives none.
-    const bool may_run_here =
-        room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
-    if (may_run_here && room.line == nullptr) {
-        room.where = {.domain = self.domain_index()};
-        room.way = route::here;
-        return true;
-    }
-    // Beyond both limits: what fills them waits for the turn that this worker has, or for whoever
-    // waits for this call. (That all others pause may also be because one that was woken does not
-    // run yet; so this is not the first thing to be tried.)
-    if ((room.line != nullptr && self.executing.holds_turn_of(*room.line)) ||
-        (stalled && crew_.all_pause_but(self))) {
-        --lane_credits;
-        --mine.in_flight_credits;
-        return true;
-    }
-    return false;
-}
-
-void gate::release(const reservation& room) noexcept {
-    if (room.way == route::here) return;
-    if (room.way == route::mailbox) {
-        crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
-    }
-    crew_.give_back(crew_.in_flight, 1);
-}
-
-bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
-    std::int64_t& credits = mine.at(domain, which).credits;
-    if (credits <= 0) {
-        credit_pool& pool = crew_.at(domain).box.credits(which);
-        credits += pool.take(pool.block(submitters_.size()) - credits);
-        if (credits <= 0) return false;
-    }
-    --credits;
-    return true;
-}
-
-bool gate::take_in_flight_credit(submitter& mine) noexcept {
-    if (mine.in_flight_credits <= 0) {
-        credit_pool& pool = crew_.in_flight;
-        mine.in_flight_credits +=
-            pool.take(pool.block(submitters_.size()) - mine.in_flight_credits);
-        if (mine.in_flight_credits <= 0) return false;
-    }
-    --mine.in_flight_credits;
-    return true;
 }
 
 void gate::open_or_throw(const operation_core& operation) const {

@@ -92,6 +92,10 @@ class gate {
     };
 
     [[nodiscard]] caller calling();
+    [[nodiscard]] token_node* begin_anchored(operation_core& operation, const frame_type& type,
+                                             admission how, call_key key, const caller& who);
+    [[nodiscard]] token_node* admit(operation_core& operation, const frame_type& type,
+                                    admission how, const caller& who, reservation& room);
     [[nodiscard]] place next_turn(submitter& mine, weight weight_class) noexcept;
     [[nodiscard]] place next_place(submitter& mine, weight weight_class) noexcept;
     [[nodiscard]] place next_place_with_room(submitter& mine, weight weight_class,

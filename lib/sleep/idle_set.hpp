@@ -68,14 +68,13 @@ class idle_set {
         return std::nullopt;
     }
 
-    /// True if the set holds a worker with a number in [first, last).
-    [[nodiscard]] bool any(std::size_t first, std::size_t last) const noexcept {
-        for (std::size_t index = first / bits; index * bits < last; ++index) {
-            const std::uint64_t mask = mask_of(index, first, last);
+    /// True if the set holds nobody at all: one look for each 64 workers.
+    [[nodiscard]] bool empty() const noexcept {
+        for (std::size_t index = 0; index < word_count_; ++index) {
             // Seq_cst: as in claim().
-            if ((words_[index].value.load(std::memory_order_seq_cst) & mask) != 0) return true;
+            if (words_[index].value.load(std::memory_order_seq_cst) != 0) return false;
         }
-        return false;
+        return true;
     }
 
   private:

@@ -19,6 +19,7 @@ namespace tokengate::detail {
 class chain;
 class runtime_core;
 class strand;
+class worker;
 struct operation_core;
 struct token_node;
 
@@ -179,7 +180,7 @@ class blocking_section {
     blocking_section& operator=(const blocking_section&) = delete;
 
   private:
-    void* owner_ = nullptr;  ///< the worker that is blocked; null on other threads
+    worker* owner_ = nullptr;  ///< the worker that is blocked; null on other threads
 };
 
 /// Kills a token. True if this ended it; false if it was terminal already.

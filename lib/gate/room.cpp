@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Room for a token: how a call gets it, and what it does while there is none.
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "domain/worker.hpp"
+#include "gate/gate.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+// Credit pools wake blocked threads when a quarter is free, since waking them for every place would
+// cost far more than the place. Should the rest depend on a blocked thread, a quarter may never
+// come free; so it looks again after this time at the latest.
+constexpr std::chrono::milliseconds look_again{1};
+
+}  // namespace
+
+// The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
+// another class could use. The other way round nobody is hurt: without in-flight credits all wait.
+bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
+    if (room.way == route::deque) return take_in_flight_credit(mine);
+    // Looked at first, because a lane's credit that is given back wakes those who wait for room: a
+    // caller who waits for one in flight would wake itself, again and again.
+    if (mine.in_flight_credits <= 0 && !crew_.in_flight.seems_to_have_room()) return false;
+    if (!reserve_lane(mine, weight_class, room)) return false;
+    if (take_in_flight_credit(mine)) return true;
+    crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
+    return false;
+}
+
+bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room) noexcept {
+    if (take_lane_credit(mine, room.where.domain, room.which)) return true;
+    if (room.fixed) return false;
+    // The lane is full: the next one of the class that is not.
+    for (place next = placement_.after(weight_class, room.where); next.domain != room.where.domain;
+         next = placement_.after(weight_class, next)) {
+        if (take_lane_credit(mine, next.domain, room.which)) {
+            room.where = next;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool gate::reserve_slowly(const operation_core& operation, const caller& who, reservation& room,
+                          admission how) {
+    const weight weight_class = operation.weight_class;
+    submitter& mine = who.mine;
+    // What workers have collected and not given back may do.
+    const auto collect = [&] {
+        crew_.collect_finished();
+        if (room.way != route::mailbox) return;
+        crew_.collect(room.where.domain, room.which);
+        if (room.fixed) return;
+        const core_range& cores = placement_.range(weight_class);
+        for (unsigned d = cores.first; d < cores.last; ++d) crew_.collect(d, room.which);
+    };
+    collect();
+    if (reserve(mine, weight_class, room)) return true;
+    if (how == admission::refuse) return false;
+    if (mine.in_flight_credits > 0) {
+        crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
+    }
+    std::optional<blocking_section> blocked;
+    std::optional<worker::isolation> limits;
+    if (who.self != nullptr && who.self->has_turn()) limits.emplace(*who.self);
+    bool stalled = false;  // a millisecond has passed without room
+    for (;;) {
+        if (who.self != nullptr) {
+            if (who.self->help()) {
+                if (reserve(mine, weight_class, room)) return true;
+                continue;
+            }
+            if (reserve_beyond(mine, weight_class, room, *who.self, stalled)) return true;
+            who.self->settle_all();
+            if (!blocked) blocked.emplace();
+        }
+        collect();
+        const event_count::ticket ticket = crew_.room.prepare();
+        try {
+            open_or_throw(operation);
+        } catch (...) {
+            crew_.room.cancel();
+            throw;
+        }
+        if (reserve(mine, weight_class, room)) {
+            crew_.room.cancel();
+            return true;
+        }
+        std::optional<worker::pause> waiting;
+        if (who.self != nullptr) waiting.emplace(*who.self);
+        stalled = !crew_.room.wait(ticket, steady_after(look_again));
+    }
+}
+
+// For a worker that is at the limit and has found nothing to run first: everything in flight may
+// be waiting for this very call, so that it must go on somehow.
+bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
+                          const worker& self, bool stalled) noexcept {
+    // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
+    // on its stack; likewise for the lane, where no other will do.
+    const auto most_debt = static_cast<std::int64_t>(self.depth());
+    std::int64_t& lane_credits = mine.at(room.where.domain, room.which).credits;
+    if (-mine.in_flight_credits < most_debt) {
+        bool placed = room.way == route::deque || reserve_lane(mine, weight_class, room);
+        if (!placed && room.fixed && -lane_credits < most_debt) {
+            --lane_credits;
+            placed = true;
+        }
+        if (placed) {
+            --mine.in_flight_credits;
+            return true;
+        }
+    }
+    // At once, as a plain call would. It takes no credit and gives none.
+    const bool may_run_here =
+        room.fixed ? room.where.domain == self.domain_index() : self.may_run_class(weight_class);
+    if (may_run_here && room.line == nullptr) {
+        room.where = {.domain = self.domain_index()};
+        room.way = route::here;
+        return true;
+    }
+    // Beyond both limits: what fills them waits for the turn that this worker has, or for whoever
+    // waits for this call. (That all others pause may also be because one that was woken does not
+    // run yet; so this is not the first thing to be tried.)
+    if ((room.line != nullptr && self.executing.holds_turn_of(*room.line)) ||
+        (stalled && crew_.all_pause_but(self))) {
+        --lane_credits;
+        --mine.in_flight_credits;
+        return true;
+    }
+    return false;
+}
+
+void gate::release(const reservation& room) noexcept {
+    if (room.way == route::here) return;
+    if (room.way == route::mailbox) {
+        crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
+    }
+    crew_.give_back(crew_.in_flight, 1);
+}
+
+bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
+    std::int64_t& credits = mine.at(domain, which).credits;
+    if (credits <= 0) {
+        credit_pool& pool = crew_.at(domain).box.credits(which);
+        credits += pool.take(pool.block(submitters_.size()) - credits);
+        if (credits <= 0) return false;
+    }
+    --credits;
+    return true;
+}
+
+bool gate::take_in_flight_credit(submitter& mine) noexcept {
+    if (mine.in_flight_credits <= 0) {
+        credit_pool& pool = crew_.in_flight;
+        mine.in_flight_credits +=
+            pool.take(pool.block(submitters_.size()) - mine.in_flight_credits);
+        if (mine.in_flight_credits <= 0) return false;
+    }
+    --mine.in_flight_credits;
+    return true;
+}
+
+}  // namespace tokengate::detail
