@@ -113,21 +113,22 @@ class source_rota {
     /// Records that a token of that source was taken.
     void served(unsigned source) noexcept {
         in_a_row_ = source == current_ ? in_a_row_ + 1 : 1;
+        if (source < current_) ++rounds_;
         current_ = source;
         if (in_a_row_ < most_in_a_row) return;
         current_ = (current_ + 1) % 64;
         in_a_row_ = 0;
-        ++turns_;
+        if (current_ == 0) ++rounds_;
     }
 
-    /// How often it has moved on: where several outboxes share a bit, the next one comes first.
-    [[nodiscard]] unsigned turns() const noexcept { return turns_; }
+    /// How often it has come round: where several outboxes share a bit, the next one comes first.
+    [[nodiscard]] unsigned rounds() const noexcept { return rounds_; }
 
   private:
     static constexpr unsigned most_in_a_row = 16;
     unsigned current_ = 0;
     unsigned in_a_row_ = 0;
-    unsigned turns_ = 0;
+    unsigned rounds_ = 0;
 };
 
 /// The lanes of one domain. A lane has several sources, each of them first in, first out: an outbox
@@ -223,7 +224,7 @@ class mailbox {
             const std::uint64_t seen = hint.load(std::memory_order_seq_cst);
             if (seen == 0) return nullptr;
             const unsigned bit = rota.next(seen);
-            if (token_node* node = take(which, bit, rota.turns())) {
+            if (token_node* node = take(which, bit, rota.rounds())) {
                 rota.served(bit);
                 return node;
             }
@@ -275,8 +276,8 @@ class mailbox {
         return lanes_[static_cast<std::size_t>(which)].by_bit[bit].load(std::memory_order_acquire);
     }
 
-    /// @param turn  counts on when another of those that share the bit is to come first
-    [[nodiscard]] token_node* take(lane which, unsigned bit, unsigned turn) noexcept {
+    /// @param round  counts on when another of those that share the bit is to come first
+    [[nodiscard]] token_node* take(lane which, unsigned bit, unsigned round) noexcept {
         if (bit == outbox_bits) {
             token_node* node = nullptr;
             static_cast<void>(at(which).queue.try_pop(node));
@@ -288,7 +289,7 @@ class mailbox {
         unsigned count = 0;
         for (source* each = last_opened; each != nullptr; each = each->next_) ++count;
         source* each = last_opened;
-        for (unsigned skipped = turn % count; skipped > 0; --skipped) each = each->next_;
+        for (unsigned skipped = round % count; skipped > 0; --skipped) each = each->next_;
         for (; count > 0; --count) {
             if (token_node* node = each->take()) return node;
             each = each->next_ != nullptr ? each->next_ : last_opened;

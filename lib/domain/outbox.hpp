@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 
 #include "token/prefetch.hpp"
@@ -110,33 +111,26 @@ class outbox {
     struct ring {
         std::int64_t capacity;  ///< a power of two
         ring* older;
+        std::atomic<token_node*>* slots;  ///< behind it, in the same piece of memory
 
         static ring* make(std::int64_t capacity, ring* older = nullptr) noexcept {
-            const std::size_t bytes =
-                line + static_cast<std::size_t>(capacity) * sizeof(std::atomic<token_node*>);
-            void* memory = ::operator new (bytes, std::align_val_t{line}, std::nothrow);
+            const auto count = static_cast<std::size_t>(capacity);
+            void* memory = ::operator new (line + count * sizeof(std::atomic<token_node*>),
+                                           std::align_val_t{line}, std::nothrow);
             if (memory == nullptr) return nullptr;
-            ring* made = ::new (memory) ring{capacity, older};
-            for (std::int64_t i = 0; i < capacity; ++i) {
-                ::new (static_cast<void*>(&made->slot(i))) std::atomic<token_node*>(nullptr);
-            }
-            return made;
+            void* behind = static_cast<std::byte*>(memory) + line;
+            auto* slots = static_cast<std::atomic<token_node*>*>(behind);
+            std::uninitialized_value_construct_n(slots, count);
+            return ::new (memory) ring{capacity, older, slots};
         }
         static void destroy(ring* which) noexcept {
             ::operator delete (which, std::align_val_t{line});
         }
-        [[nodiscard]] std::atomic<token_node*>& slot(std::int64_t index) noexcept {
-            return *at(const_cast<ring*>(this), index & (capacity - 1));
-        }
-        [[nodiscard]] const std::atomic<token_node*>& slot(std::int64_t index) const noexcept {
-            return *at(const_cast<ring*>(this), index & (capacity - 1));
-        }
-        static std::atomic<token_node*>* at(ring* which, std::int64_t place) noexcept {
-            return reinterpret_cast<std::atomic<token_node*>*>(reinterpret_cast<std::byte*>(which) +
-                                                               line) +
-                   place;
+        [[nodiscard]] std::atomic<token_node*>& slot(std::int64_t index) const noexcept {
+            return slots[index & (capacity - 1)];
         }
     };
+    static_assert(sizeof(ring) <= line);
 
     [[gnu::cold, gnu::noinline]] bool make_room() noexcept {
         // Acquire: pairs with the exchange in take(). Who took a token has read its slot before it

@@ -154,6 +154,19 @@ TEST_CASE("submitters_that_share_a_bit_take_turns_too") {
     }
 }
 
+TEST_CASE("submitters_that_share_a_bit_take_turns_beside_others") {
+    constexpr std::size_t count = 100;  // numbers 0 and 63 share one, number 1 has its own
+    constexpr std::size_t tokens = 200;
+    const auto box = std::make_unique<mailbox>(count * tokens, 2);
+    submitters crowd(*box, lane::medium, count, tokens);
+    for (const std::size_t each : {0U, 1U, 63U}) crowd.push(each);
+    const auto ids = take_ids(*box, lane::medium, tokens);
+    REQUIRE(ids.size() == tokens);
+    for (const std::uint64_t each : {0U, 1U, 63U}) {
+        CHECK(std::count(ids.begin(), ids.end(), each) >= 2 * most_in_a_row);
+    }
+}
+
 TEST_CASE("more_outboxes_than_bits_lose_no_token") {
     constexpr std::size_t count = 200;
     constexpr std::size_t tokens = 5;
