@@ -100,12 +100,15 @@ void crew::enter(phase next) noexcept {
 }
 
 void crew::collect(unsigned domain_index, lane which) noexcept {
+    // Purses of small pools are always empty.
+    if (at(domain_index).box.credits(which).block() == 1) return;
     std::int64_t found = 0;
     for_each_worker([&](worker& each) { found += each.lane_purse(domain_index, which).empty(); });
     if (found > 0) give_back(at(domain_index).box.credits(which), found);
 }
 
 void crew::collect_finished() noexcept {
+    if (in_flight.block() == 1) return;
     std::int64_t found = 0;
     for_each_worker([&](worker& each) { found += each.in_flight_purse.empty(); });
     if (found > 0) give_back(in_flight, found);

@@ -50,6 +50,11 @@ worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen
       deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),
               work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)},
       lane_purses_(chosen.cores) {
+    for (const weight each : all_weights) {
+        if (home.number >= chosen.first_core[index_of(each)]) {
+            in_range_ = static_cast<deque_mask>(in_range_ | bit_of(kind_of(each)));
+        }
+    }
     // An arena of its own: the slots of the domain's belong to the workers that it stands in for.
     if (reserve_) {
         own_arena_ = std::make_unique<domain_arena>(1, guest_slots(chosen, home.info), home.info,
@@ -120,7 +125,7 @@ void worker::loop() noexcept {
 // A reserve is not needed any more, perhaps: it finishes what it has created, and rests until it is
 // made to stand in again.
 void worker::rest_as_reserve() noexcept {
-    while (token_node* node = pop_own()) run(*node);
+    while (token_node* node = pop_own(all_deques_mask)) run(*node);
     pay();
     settle_all();
     if (!crew_.may_rest(*this)) return;
@@ -167,11 +172,11 @@ token_node* worker::find_at_home() noexcept {
     const bool turned = ++finds_ % turn_stride == 0;
     if (turned) {
         if (token_node* node = take_from_siblings()) return node;
-    } else if (token_node* node = pop_own()) {
+    } else if (token_node* node = pop_own(in_range_)) {
         return node;
     }
     if (token_node* node = take_from(home_, all_lanes, rota_, sources_)) return node;
-    return turned ? pop_own() : take_from_siblings();
+    return turned ? pop_own(in_range_) : take_from_siblings();
 }
 
 token_node* worker::take_from_siblings() noexcept {
@@ -186,6 +191,8 @@ token_node* worker::take_from_siblings() noexcept {
 }
 
 token_node* worker::find_elsewhere() noexcept {
+    // What it has created below a class's range is as good as stolen.
+    if (token_node* node = pop_own(all_deques_mask)) return node;
     const auto from = [&](domain& source) -> token_node* {
         const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
         if (token_node* node = take_from(source, allowed, steal_rota_, steal_sources_)) return node;
@@ -231,10 +238,10 @@ bool worker::keep(token_node& node) noexcept {
     return true;
 }
 
-token_node* worker::pop_own() noexcept {
-    if (own_offers_ == 0) return nullptr;
+token_node* worker::pop_own(deque_mask kinds) noexcept {
+    if ((own_offers_ & kinds) == 0) return nullptr;
     for (const deque_kind kind : all_deques) {
-        if ((own_offers_ & bit_of(kind)) == 0) continue;
+        if ((own_offers_ & kinds & bit_of(kind)) == 0) continue;
         if (token_node* node = at(kind).pop()) return node;
         // Only this thread fills it, so that it stays empty until this thread says otherwise.
         own_offers_ = static_cast<deque_mask>(own_offers_ & ~bit_of(kind));

@@ -52,6 +52,8 @@ using deque_mask = std::uint8_t;
     return static_cast<deque_mask>(1U << static_cast<unsigned>(kind));
 }
 
+inline constexpr deque_mask all_deques_mask = (1U << all_deques.size()) - 1;
+
 /// How a worker's wait for a token ended.
 enum class wait_end : std::uint8_t {
     terminal,  ///< the token is terminal
@@ -228,7 +230,7 @@ class alignas(64) worker {
     [[nodiscard]] token_node* find_at_home() noexcept;
     [[nodiscard]] token_node* take_from_siblings() noexcept;
     [[nodiscard]] token_node* find_elsewhere() noexcept;
-    [[nodiscard]] token_node* pop_own() noexcept;
+    [[nodiscard]] token_node* pop_own(deque_mask kinds) noexcept;
     [[nodiscard]] token_node* pop_created() noexcept;
     [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed, lane_rota& rota,
                                         source_rotas& sources) noexcept;
@@ -263,7 +265,8 @@ class alignas(64) worker {
     unsigned depth_ = 0;                    ///< tokens on its stack
     unsigned finds_ = 0;                    ///< tokens from own deques since it saw its mailbox
     const isolation* isolation_ = nullptr;  ///< the innermost isolated wait on its stack
-    deque_mask own_offers_ = 0;             ///< its copy of offers_
+    deque_mask in_range_ = bit_of(deque_kind::anchored);  ///< and of classes that belong here
+    deque_mask own_offers_ = 0;                           ///< its copy of offers_
     std::array<work_deque, all_deques.size()> deques_;
     /// Deques that may hold something; thieves look at nothing else. Written by its own thread.
     alignas(64) std::atomic<deque_mask> offers_{0};

@@ -82,12 +82,14 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     reservation room{.which = lane_of(weight_class, false)};
     if (who.self != nullptr && !operation.staggered && who.self->may_run_class(weight_class) &&
         who.self->has_room(kind_of(weight_class))) {
-        // A worker below the range, which may steal from it, keeps what it creates, too: as if it
-        // had been placed by turns and stolen at once.
-        const unsigned here = who.self->domain_index();
-        room.where.domain =
-            placement_.contains(weight_class, here) ? here : next_turn(mine, weight_class).domain;
+        room.where.domain = who.self->domain_index();
         room.way = route::deque;
+        if (!placement_.contains(weight_class, room.where.domain)) {
+            // A worker below the range, which may steal from it, keeps what it creates, too: as if
+            // that had been placed by turns and stolen at once. It runs it when it is idle.
+            room.where = next_turn(mine, weight_class);
+            static_cast<void>(use_up_position(mine, weight_class));
+        }
     } else {
         room.where = next_place(mine, weight_class);
     }

@@ -50,17 +50,23 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
                           admission how) {
     const weight weight_class = operation.weight_class;
     submitter& mine = who.mine;
-    // What workers have collected and not given back may do.
-    const auto collect = [&] {
+    // What workers have collected and not given back may do: that of this lane, or of another one
+    // of the class.
+    const auto collect_and_reserve = [&] {
         crew_.collect_finished();
-        if (room.way != route::mailbox) return;
-        crew_.collect(room.where.domain, room.which);
-        if (room.fixed) return;
+        if (room.way == route::mailbox) crew_.collect(room.where.domain, room.which);
+        if (reserve(mine, weight_class, room)) return true;
+        if (room.way != route::mailbox || room.fixed) return false;
         const core_range& cores = placement_.range(weight_class);
-        for (unsigned d = cores.first; d < cores.last; ++d) crew_.collect(d, room.which);
+        const unsigned tried = room.where.domain;
+        for (unsigned d = cores.first; d < cores.last; ++d) {
+            if (d == tried) continue;
+            crew_.collect(d, room.which);
+            if (reserve(mine, weight_class, room)) return true;
+        }
+        return false;
     };
-    collect();
-    if (reserve(mine, weight_class, room)) return true;
+    if (collect_and_reserve()) return true;
     if (how == admission::refuse) return false;
     if (mine.in_flight_credits > 0) {
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
@@ -75,11 +81,12 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
                 if (reserve(mine, weight_class, room)) return true;
                 continue;
             }
+            if (collect_and_reserve()) return true;
             if (reserve_beyond(mine, weight_class, room, *who.self, stalled)) return true;
             who.self->settle_all();
             if (!blocked) blocked.emplace();
         }
-        collect();
+        if (collect_and_reserve()) return true;
         const event_count::ticket ticket = crew_.room.prepare();
         try {
             open_or_throw(operation);

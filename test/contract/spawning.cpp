@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -70,6 +71,50 @@ TEST_CASE("staggered_tokens_and_those_of_other_ranges_are_placed_by_position") {
         for (int i = 0; i < 20; ++i) CHECK(result_of(parent()));
         settle_locality(rt);
     }
+}
+
+TEST_CASE("a_worker_below_a_range_runs_what_it_has_created_there_when_its_domain_has_nothing") {
+    runtime rt({.cores = 2, .steal = stealing::soft});
+    hold low;
+    hold high;
+    hold root;
+    std::mutex lock;
+    std::vector<bool> children;  // in the order of their turns: is it a child, or a heavy token?
+    const auto note = [&](bool child) {
+        const std::scoped_lock guard(lock);
+        children.push_back(child);
+    };
+    const auto held =
+        rt.operation("held", {.weight = weight::heavy}, [&] { (here() == 0 ? low : high).pass(); });
+    const auto child = rt.operation("child", [&] { note(true); });
+    const auto noted = rt.operation("noted", {.weight = weight::heavy}, [&] { note(false); });
+    const auto parent = rt.operation("parent", {.weight = weight::heavy}, [&] {
+        bool right = here() == 0;
+        for (int i = 0; i < 10; ++i) {
+            const token<void> made = child();
+            // Placed in the range of its class, and out of the order of positions.
+            right = right && made.domain() == 1 && !made.position();
+        }
+        root.pass();
+        return right;
+    });
+    // Domain 1 stays occupied.
+    held();
+    held();
+    REQUIRE(low.await(1));
+    REQUIRE(high.await(1));
+    low.release();
+    const token<bool> made = parent();
+    REQUIRE(root.await(1));
+    std::size_t of_domain_0 = 0;
+    for (int i = 0; i < 8; ++i) of_domain_0 += noted().domain() == 0 ? 1U : 0U;
+    REQUIRE(of_domain_0 > 0);
+    root.release();
+    CHECK(result_of(made));
+    CHECK(eventually([&] { return rt.stats().total().completed == 1 + 1 + 10 + 8; }));
+    for (std::size_t i = 0; i < of_domain_0; ++i) CHECK_FALSE(children[i]);
+    high.release();
+    settle_locality(rt);
 }
 
 TEST_CASE("idle_workers_take_what_a_busy_one_has_created") {
