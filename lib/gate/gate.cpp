@@ -74,9 +74,10 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
     const caller who = calling();
-    if (operation.keys != call_keys::none || operation.lead != nullptr || who.outer != nullptr) {
+    if (operation.keys != call_keys::none || operation.lead != nullptr) {
         return begin_anchored(operation, type, how, key, who);
     }
+    if (who.outer != nullptr) return begin_in_chain(operation, type, how, who);
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
     reservation room{.which = lane_of(weight_class, false)};
@@ -100,6 +101,25 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     node->pinned = false;
     node->runtime = operation.runtime;
     if (room.way == route::mailbox) node->position = use_up_position(mine, weight_class);
+    return node;
+}
+
+// A member of the caller's chain that is nothing else.
+token_node* gate::begin_in_chain(operation_core& operation, const frame_type& type, admission how,
+                                 const caller& who) {
+    reservation room{.where = {.domain = who.outer->domain()},
+                     .which = lane_of(operation.weight_class, true),
+                     .fixed = true};
+    if (room.where.domain == who.self->domain_index() && who.self->has_room(deque_kind::anchored)) {
+        room.way = route::deque;
+    }
+    token_node* node = admit(operation, type, how, who, room);
+    if (node == nullptr) return nullptr;
+    node->chained = true;
+    node->serial = false;
+    node->pinned = false;
+    who.self->memberships.take(*who.outer);
+    node->calls = who.outer;
     return node;
 }
 

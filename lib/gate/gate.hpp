@@ -92,6 +92,8 @@ class gate {
     };
 
     [[nodiscard]] caller calling();
+    [[nodiscard]] token_node* begin_in_chain(operation_core& operation, const frame_type& type,
+                                             admission how, const caller& who);
     [[nodiscard]] token_node* begin_anchored(operation_core& operation, const frame_type& type,
                                              admission how, call_key key, const caller& who);
     [[nodiscard]] token_node* admit(operation_core& operation, const frame_type& type,
