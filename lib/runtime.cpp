@@ -97,6 +97,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         }
         operation->lead = &lead_traits_for(traits.external_calls, traits.digest);
     }
+    operation->anchors = operation->keys != call_keys::none || operation->lead != nullptr;
     const std::scoped_lock guard(operations_lock_);
     const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
     if (!added) {

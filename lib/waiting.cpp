@@ -101,7 +101,7 @@ void recycle(token_node& node, token_state outcome) noexcept {
     const frame_type& type = node.type();
     if (outcome == token_state::failed || !type.trivial_result) type.drop_outcome(node, outcome);
     if (node.chained) node.calls->release();
-    free_node(node);
+    free_node(node, type.size_class);
 }
 
 void throw_undelivered(const token_node& node) {

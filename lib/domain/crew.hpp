@@ -57,10 +57,13 @@ class crew {
     /// Waits until all workers have ended; the phase is `stopped`, and one thread at a time.
     void join() noexcept;
 
-    /// Puts a token, which holds a credit of its lane, into its domain's mailbox, and wakes a
-    /// worker if one that may run it is idle.
-    /// @param from  the calling thread's outbox in that lane; null: into the lane's queue
-    void post(token_node& node, mailbox::source* from, unsigned worker_hint = 0) noexcept;
+    /// Puts a token, which holds a credit of its lane, into a mailbox, by way of the calling
+    /// thread's outbox in that lane, and wakes a worker if one that may run it is idle.
+    void post(token_node& node, unsigned home, lane which, mailbox::source& from,
+              unsigned worker_hint) noexcept;
+
+    /// The same by way of the queue of its lane.
+    void post(token_node& node) noexcept;
 
     /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
     /// domain itself, else the nearest.

@@ -40,7 +40,7 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
 void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
         if (const auto turn = next->state.admit(); turn.done) {
-            post(*next, nullptr);
+            post(*next);
             // Only compared: it may be gone. Who waits for it may be the only one who can run it.
             if (turn.helper) waiting_workers::notify(next);
             return;

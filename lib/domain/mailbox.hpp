@@ -48,6 +48,14 @@ using lane_mask = std::uint32_t;
 [[nodiscard]] constexpr lane lane_of(weight value, bool anchored) noexcept {
     return static_cast<lane>(index_of(value) + (anchored ? weight_count : 0));
 }
+/// True for lanes of anchored tokens.
+[[nodiscard]] constexpr bool is_anchored(lane which) noexcept {
+    return which >= lane::anchored_heavy;
+}
+/// The class of a lane of fresh tokens.
+[[nodiscard]] constexpr weight class_of(lane which) noexcept {
+    return static_cast<weight>(static_cast<std::size_t>(which) % weight_count);
+}
 [[nodiscard]] constexpr lane_mask bit_of(lane which) noexcept {
     return lane_mask{1} << static_cast<unsigned>(which);
 }

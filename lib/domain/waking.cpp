@@ -7,22 +7,25 @@
 
 namespace tokengate::detail {
 
-void crew::post(token_node& node, mailbox::source* from, unsigned worker_hint) noexcept {
-    // The token may be gone as soon as it is pushed.
-    const weight weight_class = node.weight_class;
-    const bool anchored = node.anchored();
-    // Relaxed: nobody writes it while the token waits.
-    const unsigned home = node.domain.load(std::memory_order_relaxed);
-    const lane which = lane_of(weight_class, anchored);
-    if (from != nullptr) {
-        at(home).box.push(which, *from, node);
-    } else {
-        at(home).box.push(which, node);
-    }
-    if (anchored) {
+void crew::post(token_node& node, unsigned home, lane which, mailbox::source& from,
+                unsigned worker_hint) noexcept {
+    at(home).box.push(which, from, node);
+    if (is_anchored(which)) {
         wake_in(home);
     } else {
-        wake_for(weight_class, home, worker_hint);
+        wake_for(class_of(which), home, worker_hint);
+    }
+}
+
+void crew::post(token_node& node) noexcept {
+    // Before it is pushed: it may be gone as soon as that. Relaxed: nobody writes it meanwhile.
+    const unsigned home = node.domain.load(std::memory_order_relaxed);
+    const lane which = lane_of(node.weight_class, node.anchored());
+    at(home).box.push(which, node);
+    if (is_anchored(which)) {
+        wake_in(home);
+    } else {
+        wake_for(class_of(which), home);
     }
 }
 

@@ -16,7 +16,7 @@ namespace tokengate::detail {
 
 namespace {
 
-[[gnu::tls_model("initial-exec")]] constinit thread_local worker* this_worker = nullptr;
+constinit thread_local worker* this_worker = nullptr;
 
 // Pauses between the polls of a worker that has just run out of work: a submitter that is a little
 // slower than the workers gets time to build a backlog, which is taken at a third of the price of

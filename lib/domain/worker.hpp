@@ -128,6 +128,11 @@ class alignas(64) worker {
     /// end, unless its husk keeps that.
     void execute(token_node& node, bool owns_reference) noexcept;
 
+    /// True if it may run free tokens of this class, and has room for one that it creates.
+    [[nodiscard]] bool keeps(weight weight_class) const noexcept {
+        return may_run_class(weight_class) && has_room(kind_of(weight_class));
+    }
+
     /// True if this deque has room for a token.
     [[nodiscard]] bool has_room(deque_kind kind) const noexcept;
 

@@ -51,8 +51,6 @@ unsigned gate::anchorage::take(const operation_core& operation, call_key key, un
 }
 
 void gate::anchorage::move_into(token_node& node) noexcept {
-    node.serial = line_ != nullptr;
-    node.pinned = pin_.has_value();
     if (line_ != nullptr) node.line = line_;
     if (pin_) {
         node.pin = {.slot = pin_->slot, .domain = static_cast<std::uint16_t>(pin_->domain)};
@@ -74,18 +72,15 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
     const caller who = calling();
-    if (operation.keys != call_keys::none || operation.lead != nullptr) {
-        return begin_anchored(operation, type, how, key, who);
-    }
+    if (operation.anchors) return begin_anchored(operation, type, how, key, who);
     if (who.outer != nullptr) return begin_in_chain(operation, type, how, who);
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
     reservation room{.which = lane_of(weight_class, false)};
-    if (who.self != nullptr && !operation.staggered && who.self->may_run_class(weight_class) &&
-        who.self->has_room(kind_of(weight_class))) {
+    if (who.self != nullptr && !operation.staggered && who.self->keeps(weight_class)) {
         room.where.domain = who.self->domain_index();
         room.way = route::deque;
-        if (!placement_.contains(weight_class, room.where.domain)) {
+        if (!placement_.contains(weight_class, room.where.domain)) [[unlikely]] {
             // A worker below the range, which may steal from it, keeps what it creates, too: as if
             // that had been placed by turns and stolen at once. It runs it when it is idle.
             room.where = next_turn(mine, weight_class);
@@ -94,11 +89,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     } else {
         room.where = next_place(mine, weight_class);
     }
-    token_node* node = admit(operation, type, how, who, room);
+    token_node* node = admit(operation, type, how, who, room, {});
     if (node == nullptr) return nullptr;
-    node->chained = false;  // the node may have been another token before
-    node->serial = false;
-    node->pinned = false;
     node->runtime = operation.runtime;
     if (room.way == route::mailbox) node->position = use_up_position(mine, weight_class);
     return node;
@@ -106,18 +98,13 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
 
 // A member of the caller's chain that is nothing else.
 token_node* gate::begin_in_chain(operation_core& operation, const frame_type& type, admission how,
-                                 const caller& who) {
+                                 caller who) {
     reservation room{.where = {.domain = who.outer->domain()},
                      .which = lane_of(operation.weight_class, true),
                      .fixed = true};
-    if (room.where.domain == who.self->domain_index() && who.self->has_room(deque_kind::anchored)) {
-        room.way = route::deque;
-    }
-    token_node* node = admit(operation, type, how, who, room);
+    if (may_stay(who, room)) room.way = route::deque;
+    token_node* node = admit(operation, type, how, who, room, {.chained = true});
     if (node == nullptr) return nullptr;
-    node->chained = true;
-    node->serial = false;
-    node->pinned = false;
     who.self->memberships.take(*who.outer);
     node->calls = who.outer;
     return node;
@@ -125,7 +112,7 @@ token_node* gate::begin_in_chain(operation_core& operation, const frame_type& ty
 
 // Precedence: the chain that it is created in, then its key, then its position.
 token_node* gate::begin_anchored(operation_core& operation, const frame_type& type, admission how,
-                                 call_key key, const caller& who) {
+                                 call_key key, caller who) {
     const bool sticky = operation.keys != call_keys::none;
     // The line of its slot comes while the rest is prepared.
     if (sticky && !operation.serial) {
@@ -153,13 +140,13 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
     }
     room.fixed = sticky || who.outer != nullptr;
     room.line = anchor.line();
-    if (who.self != nullptr && room.line == nullptr && !by_position &&
-        room.where.domain == who.self->domain_index() && who.self->has_room(deque_kind::anchored)) {
-        room.way = route::deque;
-    }
-    token_node* node = admit(operation, type, how, who, room);
+    if (room.line == nullptr && !by_position && may_stay(who, room)) room.way = route::deque;
+    token_node* node =
+        admit(operation, type, how, who, room,
+              {.chained = operation.lead != nullptr || who.outer != nullptr,
+               .serial = room.line != nullptr,
+               .pinned = anchor.pinned()});
     if (node == nullptr) return nullptr;
-    node->chained = operation.lead != nullptr || who.outer != nullptr;
     try {
         if (operation.lead != nullptr) {
             node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
@@ -171,7 +158,7 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
             node->runtime = operation.runtime;
         }
     } catch (const std::bad_alloc&) {
-        free_node(*node);
+        free_node(*node, type.size_class);
         release(room);
         throw;
     }
@@ -181,26 +168,30 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
     return node;
 }
 
+// An anchored token whose domain is that of the worker that creates it.
+bool gate::may_stay(const caller& who, const reservation& room) {
+    return who.self != nullptr && room.where.domain == who.self->domain_index() &&
+           who.self->has_room(deque_kind::anchored);
+}
+
 // What is the same for all calls: room, a node, its number, and where it goes. Null if refused.
 token_node* gate::admit(operation_core& operation, const frame_type& type, admission how,
-                        const caller& who, reservation& room) {
+                        const caller& who, reservation& room, ties bound) {
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
     const operation_label* label = find_label(*operation.label, type);
-    if (!reserve(mine, weight_class, room)) [[unlikely]] {
-        if (!reserve_slowly(operation, who, room, how)) {
+    if (!reserve_at_hand(mine, room)) [[unlikely]] {
+        // A copy, so that the usual path keeps it in registers.
+        reservation found = room;
+        if (!reserve_slowly(operation, who, found, how)) {
             mine.refused[index_of(weight_class)].add();
             return nullptr;
         }
+        room = found;
     }
     token_node* node = nullptr;
     try {
-        if (room.way == route::mailbox && !operation.serial) {
-            mailbox::source*& box = mine.at(room.where.domain, room.which).box;
-            if (box == nullptr) [[unlikely]]
-                box = &crew_.at(room.where.domain).box.open(room.which);
-        }
-        node = allocate_node(size_class_of(type.size));
+        node = allocate_node(type.size_class);
     } catch (const std::bad_alloc&) {
         release(room);
         throw;
@@ -210,14 +201,18 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
         mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
         mine.end_id = mine.next_id + number_block;
     }
-    node->id = mine.next_id++;
-    node->operation = &operation;
-    node->label = label;
-    node->weight_class = weight_class;
-    node->way = room.way;
-    node->position = no_position;
+    // Everything but the state word and what `bound` stands for; it may have been another token.
     // Relaxed: published with the node.
     node->domain.store(static_cast<std::uint16_t>(room.where.domain), std::memory_order_relaxed);
+    node->weight_class = weight_class;
+    node->way = room.way;
+    node->chained = bound.chained;
+    node->serial = bound.serial;
+    node->pinned = bound.pinned;
+    node->operation = &operation;
+    node->label = label;
+    node->id = mine.next_id++;
+    node->position = no_position;
     return node;
 }
 
@@ -246,20 +241,23 @@ void gate::commit(token_node& node) {
     if (node.serial) {
         node.state.start(token_state::waiting, 2);
         // Nobody has a handle yet who could have killed it.
-        if (node.line->submit(node) && node.state.admit().done) crew_.post(node, nullptr);
+        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
         return;
     }
     node.state.start(token_state::admitted, 2);
     if (node.way == route::mailbox) {
-        const unsigned hint = crew_.chosen().workers_per_core == 1 || node.anchored()
+        const bool anchored = node.anchored();
+        const unsigned hint = crew_.chosen().workers_per_core == 1 || anchored
                                   ? 0
                                   : placement_.of(weight_class, node.position).worker_hint;
         const unsigned home = node.domain.load(std::memory_order_relaxed);
-        crew_.post(node, mine.at(home, lane_of(weight_class, node.anchored())).box, hint);
+        const lane which = lane_of(weight_class, anchored);
+        crew_.post(node, home, which, *mine.at(home, which).box, hint);
         return;
     }
     worker* self = worker::current();
-    if (node.way == route::deque && self->keep(node)) return;
+    if (node.way == route::deque && self->keep(node)) [[likely]]
+        return;
     // Beyond the limits; or what its arguments' constructors have called has filled the deque.
     static_cast<void>(node.state.begin_execution());
     self->execute(node, true);
@@ -272,7 +270,7 @@ void gate::abandon(token_node& node) noexcept {
     release({.where = {.domain = node.domain.load(std::memory_order_relaxed)},
              .which = lane_of(node.weight_class, node.anchored()),
              .way = node.way});
-    free_node(node);
+    free_node(node, node.type().size_class);
 }
 
 held_key gate::hold(operation_core& operation, call_key key) {
@@ -304,7 +302,8 @@ held_key gate::hold(operation_core& operation, call_key key) {
 
 place gate::next_turn(submitter& mine, weight weight_class) noexcept {
     submitter::position_block& positions = mine.positions[index_of(weight_class)];
-    if (positions.next == positions.end) renew_positions(mine, weight_class);
+    if (positions.next == positions.end) [[unlikely]]
+        renew_positions(mine, weight_class);
     return positions.where;
 }
 
@@ -336,7 +335,8 @@ place gate::next_place_with_room(submitter& mine, weight weight_class, lane whic
 
 std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexcept {
     submitter::position_block& positions = mine.positions[index_of(weight_class)];
-    if (positions.next == positions.end) renew_positions(mine, weight_class);
+    if (positions.next == positions.end) [[unlikely]]
+        renew_positions(mine, weight_class);
     positions.where = placement_.after(weight_class, positions.where);
     return positions.next++;
 }

@@ -73,6 +73,7 @@ class gate {
         void move_into(token_node& node) noexcept;
 
         [[nodiscard]] bool first() const noexcept { return first_; }
+        [[nodiscard]] bool pinned() const noexcept { return pin_.has_value(); }
         [[nodiscard]] const strand* line() const noexcept { return line_; }
 
       private:
@@ -91,30 +92,44 @@ class gate {
         const strand* line = nullptr;  ///< where it has to wait for its turn; null if nowhere
     };
 
+    /// What ties a token to its domain.
+    struct ties {
+        bool chained = false;
+        bool serial = false;
+        bool pinned = false;
+    };
+
     [[nodiscard]] caller calling();
     [[nodiscard]] token_node* begin_in_chain(operation_core& operation, const frame_type& type,
-                                             admission how, const caller& who);
+                                             admission how, caller who);
     [[nodiscard]] token_node* begin_anchored(operation_core& operation, const frame_type& type,
-                                             admission how, call_key key, const caller& who);
-    [[nodiscard]] token_node* admit(operation_core& operation, const frame_type& type,
-                                    admission how, const caller& who, reservation& room);
-    [[nodiscard]] place next_turn(submitter& mine, weight weight_class) noexcept;
-    [[nodiscard]] place next_place(submitter& mine, weight weight_class) noexcept;
+                                             admission how, call_key key, caller who);
+    [[nodiscard]] static bool may_stay(const caller& who, const reservation& room);
+    [[gnu::always_inline, nodiscard]] inline token_node* admit(operation_core& operation,
+                                                               const frame_type& type,
+                                                               admission how, const caller& who,
+                                                               reservation& room, ties bound);
+    [[gnu::always_inline, nodiscard]] inline place next_turn(submitter& mine,
+                                                             weight weight_class) noexcept;
+    [[gnu::always_inline, nodiscard]] inline place next_place(submitter& mine,
+                                                              weight weight_class) noexcept;
     [[nodiscard]] place next_place_with_room(submitter& mine, weight weight_class,
                                              lane which) noexcept;
-    std::uint64_t use_up_position(submitter& mine, weight weight_class) noexcept;
-    [[nodiscard]] bool reserve(submitter& mine, weight weight_class, reservation& room) noexcept;
-    [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class,
-                                    reservation& room) noexcept;
-    [[nodiscard]] bool reserve_slowly(const operation_core& operation, const caller& who,
-                                      reservation& room, admission how);
+    [[gnu::always_inline]] inline std::uint64_t use_up_position(submitter& mine,
+                                                                weight weight_class) noexcept;
+    [[nodiscard]] static bool reserve_at_hand(submitter& mine, const reservation& room) noexcept;
+    [[nodiscard]] bool reserve(submitter& mine, weight weight_class, reservation& room);
+    [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class, reservation& room);
+    [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, caller who,
+                                                 reservation& room, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
-                                      const worker& self, bool stalled) noexcept;
+                                      const worker& self, bool stalled);
     void release(const reservation& room) noexcept;
-    [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept;
+    void open_box(submitter& mine, unsigned domain, lane which);
+    [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which);
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     void open_or_throw(const operation_core& operation) const;
-    void renew_positions(submitter& mine, weight weight_class) noexcept;
+    [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
 
     crew& crew_;
     const placement placement_;

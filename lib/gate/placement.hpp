@@ -40,8 +40,13 @@ class placement {
   public:
     explicit placement(const settings& chosen) noexcept : workers_(chosen.workers_per_core) {
         for (const weight each : all_weights) {
-            ranges_[index_of(each)] = {.first = chosen.first_core[index_of(each)],
-                                       .last = chosen.cores};
+            const core_range cores{.first = chosen.first_core[index_of(each)],
+                                   .last = chosen.cores};
+            ranges_[index_of(each)] = cores;
+            const bool down = each == weight::light;
+            rounds_[index_of(each)] = {.begin = down ? cores.last - 1 : cores.first,
+                                       .end = down ? cores.first : cores.last - 1,
+                                       .step = down ? ~0U : 1U};
         }
     }
 
@@ -65,20 +70,25 @@ class placement {
     /// The place of the position after the one that belongs to `here`: what of() gives, without its
     /// divisions.
     [[nodiscard]] place after(weight weight_class, place here) const noexcept {
-        const core_range& cores = range(weight_class);
-        const bool down = weight_class == weight::light;
-        const unsigned end = down ? cores.first : cores.last - 1;
-        if (here.domain != end) {
-            return {.domain = down ? here.domain - 1 : here.domain + 1,
-                    .worker_hint = here.worker_hint};
+        const round& all = rounds_[index_of(weight_class)];
+        if (here.domain != all.end) {
+            return {.domain = here.domain + all.step, .worker_hint = here.worker_hint};
         }
-        return {.domain = down ? cores.last - 1 : cores.first,
+        return {.domain = all.begin,
                 .worker_hint = here.worker_hint + 1 == workers_ ? 0 : here.worker_hint + 1};
     }
 
   private:
+    /// One round over the domains of a class.
+    struct round {
+        unsigned begin = 0;
+        unsigned end = 0;   ///< the last one
+        unsigned step = 1;  ///< or minus one, modulo 2^32
+    };
+
     unsigned workers_;
     std::array<core_range, weight_count> ranges_{};
+    std::array<round, weight_count> rounds_{};
 };
 
 }  // namespace tokengate::detail

@@ -19,9 +19,21 @@ constexpr std::chrono::milliseconds look_again{1};
 
 }  // namespace
 
+// With credits that the thread has already: no shared line is touched.
+bool gate::reserve_at_hand(submitter& mine, const reservation& room) noexcept {
+    if (mine.in_flight_credits <= 0) return false;
+    if (room.way == route::mailbox) {
+        std::int64_t& credits = mine.at(room.where.domain, room.which).credits;
+        if (credits <= 0) return false;
+        --credits;
+    }
+    --mine.in_flight_credits;
+    return true;
+}
+
 // The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
 // another class could use. The other way round nobody is hurt: without in-flight credits all wait.
-bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noexcept {
+bool gate::reserve(submitter& mine, weight weight_class, reservation& room) {
     if (room.way == route::deque) return take_in_flight_credit(mine);
     // Looked at first, because a lane's credit that is given back wakes those who wait for room: a
     // caller who waits for one in flight would wake itself, again and again.
@@ -32,7 +44,7 @@ bool gate::reserve(submitter& mine, weight weight_class, reservation& room) noex
     return false;
 }
 
-bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room) noexcept {
+bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room) {
     if (take_lane_credit(mine, room.where.domain, room.which)) return true;
     if (room.fixed) return false;
     // The lane is full: the next one of the class that is not.
@@ -46,10 +58,12 @@ bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room)
     return false;
 }
 
-bool gate::reserve_slowly(const operation_core& operation, const caller& who, reservation& room,
+bool gate::reserve_slowly(const operation_core& operation, caller who, reservation& room,
                           admission how) {
     const weight weight_class = operation.weight_class;
     submitter& mine = who.mine;
+    if (room.way == route::mailbox) open_box(mine, room.where.domain, room.which);
+    if (reserve(mine, weight_class, room)) return true;
     // What workers have collected and not given back may do: that of this lane, or of another one
     // of the class.
     const auto collect_and_reserve = [&] {
@@ -107,7 +121,7 @@ bool gate::reserve_slowly(const operation_core& operation, const caller& who, re
 // For a worker that is at the limit and has found nothing to run first: everything in flight may
 // be waiting for this very call, so that it must go on somehow.
 bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,
-                          const worker& self, bool stalled) noexcept {
+                          const worker& self, bool stalled) {
     // Beyond the in-flight limit: a debt, which this thread's next credits pay. One for each token
     // on its stack; likewise for the lane, where no other will do.
     const auto most_debt = static_cast<std::int64_t>(self.depth());
@@ -151,9 +165,16 @@ void gate::release(const reservation& room) noexcept {
     crew_.give_back(crew_.in_flight, 1);
 }
 
-bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept {
+// Whoever has room in a lane has an outbox there.
+void gate::open_box(submitter& mine, unsigned domain, lane which) {
+    mailbox::source*& box = mine.at(domain, which).box;
+    if (box == nullptr) box = &crew_.at(domain).box.open(which);
+}
+
+bool gate::take_lane_credit(submitter& mine, unsigned domain, lane which) {
     std::int64_t& credits = mine.at(domain, which).credits;
     if (credits <= 0) {
+        open_box(mine, domain, which);
         credit_pool& pool = crew_.at(domain).box.credits(which);
         credits += pool.take(pool.block(submitters_.size()) - credits);
         if (credits <= 0) return false;

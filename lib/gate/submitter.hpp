@@ -30,7 +30,7 @@ struct alignas(64) submitter {
     /// What it has in one lane of one domain.
     struct desk {
         std::int64_t credits = 0;
-        mailbox::source* box = nullptr;  ///< null until the first token
+        mailbox::source* box = nullptr;  ///< null until it has asked for room there
     };
 
     /// Where it stands with a lane.
@@ -85,7 +85,7 @@ class submitter_registry {
         std::uint64_t owner = 0;  ///< serial of the registry, 0 for none
         submitter* record = nullptr;
     };
-    [[gnu::tls_model("initial-exec")]] static constinit thread_local cache cached;
+    static constinit thread_local cache cached;
 
     [[nodiscard]] submitter& look_up();
     [[nodiscard]] submitter& obtain();

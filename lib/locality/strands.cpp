@@ -35,7 +35,7 @@ static_assert(alignof(strand) <= 64, "the pool aligns to cache lines");
 void* take_memory() {
     token_node* const node = allocate_node(record_class);
     if (address_of(reinterpret_cast<strand*>(node)) > address_mask) [[unlikely]] {
-        free_node(*node);
+        free_node(*node, record_class);
         throw std::bad_alloc();  // a system with larger addresses than any that we know
     }
     node->~token_node();
@@ -43,9 +43,7 @@ void* take_memory() {
 }
 
 void give_memory(void* memory) noexcept {
-    auto* const node = new (memory) token_node;
-    node->size_class = record_class & 7U;
-    free_node(*node);
+    free_node(*new (memory) token_node, record_class);
 }
 
 }  // namespace

@@ -5,11 +5,10 @@
 #include <new>
 #include <utility>
 
-#include <tokengate/detail/frame.hpp>
-
 #include "token/fork_lock.hpp"
 #include "token/index_stack.hpp"
 #include "token/poison.hpp"
+#include "token/prefetch.hpp"
 #include "token/slab.hpp"
 
 namespace tokengate::detail {
@@ -25,16 +24,22 @@ constexpr std::size_t batch_bytes = 4096;
 // slabs, and from there to the system.
 constexpr std::uint32_t depot_slots = 1024;
 
-constexpr std::uint32_t batch_size(std::size_t size_class) noexcept {
-    return static_cast<std::uint32_t>(batch_bytes / node_sizes[size_class]);
-}
+constexpr std::size_t class_count = node_sizes.size();
+
+constexpr auto batch_sizes = [] {
+    std::array<std::uint32_t, class_count> sizes{};
+    for (std::size_t i = 0; i < class_count; ++i) {
+        sizes[i] = static_cast<std::uint32_t>(batch_bytes / node_sizes[i]);
+    }
+    return sizes;
+}();
 
 /// Full batches of one size class, in slots that never go away, so that taking and giving one is
 /// an exchange of slot numbers without a lock.
 class depot {
   public:
     explicit depot(std::size_t size_class)
-        : heap_(node_sizes[size_class]), batch_(batch_size(size_class)) {}
+        : heap_(node_sizes[size_class]), batch_(batch_sizes[size_class]) {}
 
     [[nodiscard]] node_batch take() {
         if (const auto slot = full_.pop()) {
@@ -67,8 +72,6 @@ class depot {
     std::array<node_batch, depot_slots> slots_{};
 };
 
-constexpr std::size_t class_count = node_sizes.size();
-
 // Never destroyed: handles may be dropped by the destructors of static objects.
 std::array<depot, class_count>& depots() {
     static auto* const all = [] {
@@ -97,25 +100,20 @@ class thread_cache {
 
     [[nodiscard]] token_node* take(std::uint8_t size_class) {
         shelf& own = shelves_[size_class];
-        if (own.loaded.head == nullptr) {
-            std::swap(own.loaded, own.spare);
-            if (own.loaded.head == nullptr) own.loaded = depots_[size_class].take();
-        }
+        if (own.loaded.head == nullptr) [[unlikely]]
+            reload(size_class);
         token_node* node = own.loaded.head;
         own.loaded.head = node->next;
         --own.loaded.count;
+        // It comes while this one is used; its last user may have been another core.
+        prefetch_to_write(own.loaded.head);
         return node;
     }
 
     void give(token_node& node, std::uint8_t size_class) noexcept {
         shelf& own = shelves_[size_class];
-        if (own.loaded.count == batch_size(size_class)) {
-            std::swap(own.loaded, own.spare);
-            if (own.loaded.count != 0) {
-                depots_[size_class].give(own.loaded);
-                own.loaded = {};
-            }
-        }
+        if (own.loaded.count == batch_sizes[size_class]) [[unlikely]]
+            unload(size_class);
         node.next = own.loaded.head;
         own.loaded.head = &node;
         ++own.loaded.count;
@@ -126,12 +124,26 @@ class thread_cache {
         node_batch loaded;
         node_batch spare;
     };
+
+    [[gnu::cold, gnu::noinline]] void reload(std::uint8_t size_class) {
+        shelf& own = shelves_[size_class];
+        std::swap(own.loaded, own.spare);
+        if (own.loaded.head == nullptr) own.loaded = depots_[size_class].take();
+    }
+    [[gnu::cold, gnu::noinline]] void unload(std::uint8_t size_class) noexcept {
+        shelf& own = shelves_[size_class];
+        std::swap(own.loaded, own.spare);
+        if (own.loaded.count == 0) return;
+        depots_[size_class].give(own.loaded);
+        own.loaded = {};
+    }
+
     std::array<shelf, class_count> shelves_{};
     std::array<depot, class_count>& depots_;
 };
 
 // A plain pointer, so that the usual access is one load; the owner below creates and destroys.
-[[gnu::tls_model("initial-exec")]] constinit thread_local thread_cache* current_cache = nullptr;
+constinit thread_local thread_cache* current_cache = nullptr;
 
 struct cache_owner {
     std::unique_ptr<thread_cache> cache;
@@ -139,8 +151,8 @@ struct cache_owner {
 };
 
 // Null while the thread ends: then nodes go straight to and from the depot.
-thread_cache* make_cache() {
-    [[gnu::tls_model("initial-exec")]] static thread_local constinit bool made = false;
+[[gnu::cold, gnu::noinline]] thread_cache* make_cache() {
+    static thread_local constinit bool made = false;
     if (made) return nullptr;
     static thread_local cache_owner owner;
     owner.cache = std::make_unique<thread_cache>();
@@ -149,34 +161,18 @@ thread_cache* make_cache() {
     return current_cache;
 }
 
-}  // namespace
-
-token_node* allocate_node(std::uint8_t size_class) {
-    thread_cache* cache = current_cache;
-    if (cache == nullptr) [[unlikely]]
-        cache = make_cache();
-    token_node* node = nullptr;
-    if (cache != nullptr) [[likely]] {
-        node = cache->take(size_class);
-    } else {
-        node_batch batch = depots()[size_class].take();
-        node = batch.head;
-        depots()[size_class].give({.head = node->next, .count = batch.count - 1});
-    }
-    unpoison(node, node_sizes[size_class]);
-    node->size_class = size_class & 7U;
-    return node;
+[[gnu::cold, gnu::noinline]] token_node* take_without_cache(std::uint8_t size_class) {
+    if (thread_cache* cache = make_cache()) return cache->take(size_class);
+    depot& shared = depots()[size_class];
+    const node_batch batch = shared.take();
+    shared.give({.head = batch.head->next, .count = batch.count - 1});
+    return batch.head;
 }
 
-void free_node(token_node& node) noexcept {
-    const std::uint8_t size_class = node.size_class;
-    poison(node, node_sizes[size_class]);
-    thread_cache* cache = current_cache;
-    if (cache != nullptr) [[likely]] {
-        cache->give(node, size_class);
-        return;
-    }
-    // A thread that only frees gets a cache too, unless it is ending or memory is short.
+// A thread that only frees gets a cache too, unless it is ending or memory is short.
+[[gnu::cold, gnu::noinline]] void give_without_cache(token_node& node,
+                                                     std::uint8_t size_class) noexcept {
+    thread_cache* cache = nullptr;
     try {
         cache = make_cache();
     } catch (const std::bad_alloc&) {
@@ -187,6 +183,26 @@ void free_node(token_node& node) noexcept {
     } else {
         node.next = nullptr;
         depots()[size_class].give({.head = &node, .count = 1});
+    }
+}
+
+}  // namespace
+
+token_node* allocate_node(std::uint8_t size_class) {
+    thread_cache* const cache = current_cache;
+    token_node* const node =
+        cache != nullptr ? cache->take(size_class) : take_without_cache(size_class);
+    unpoison(node, node_sizes[size_class]);
+    return node;
+}
+
+void free_node(token_node& node, std::uint8_t size_class) noexcept {
+    poison(node, node_sizes[size_class]);
+    thread_cache* const cache = current_cache;
+    if (cache != nullptr) [[likely]] {
+        cache->give(node, size_class);
+    } else {
+        give_without_cache(node, size_class);
     }
 }
 

@@ -3,32 +3,21 @@
 /// Memory for token nodes: recycled without malloc, shared by all runtimes of the process.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
-#include <tokengate/detail/node.hpp>
+#include <tokengate/detail/frame.hpp>
 
 namespace tokengate::detail {
 
-/// Node sizes in bytes. Small steps where most tokens are; the largest is `largest_pooled`.
-inline constexpr std::array<std::size_t, 6> node_sizes{64, 128, 192, 256, 512, 1024};
-
-/// The smallest class that holds `bytes` (at most the largest node size).
-[[nodiscard]] constexpr std::uint8_t size_class_of(std::size_t bytes) noexcept {
-    std::uint8_t chosen = 0;
-    while (node_sizes[chosen] < bytes) ++chosen;
-    return chosen;
-}
-
 /// Takes a node of a size class. A few instructions while the thread's own free list has one; once
 /// in a batch an exchange with the shared depot; the system is asked only when that is empty.
-/// The memory holds a token_node, perhaps one that was used before, with its size class set.
+/// The memory holds a token_node, perhaps one that was used before.
 /// @throws std::bad_alloc if the system has no memory left
 [[nodiscard]] token_node* allocate_node(std::uint8_t size_class);
 
-/// Gives a node back, on any thread. Surplus memory goes back to the system.
-void free_node(token_node& node) noexcept;
+/// Gives a node of a size class back, on any thread. Surplus memory goes back to the system.
+void free_node(token_node& node, std::uint8_t size_class) noexcept;
 
 /// What the pool holds; for tests and reports. Takes a lock.
 struct pool_usage {

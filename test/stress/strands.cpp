@@ -167,7 +167,7 @@ class load {
         }
     }
     ~load() {
-        for (job& each : jobs_) detail::free_node(*each.node);
+        for (job& each : jobs_) detail::free_node(*each.node, 0);
     }
     load(const load&) = delete;
     load& operator=(const load&) = delete;

@@ -94,7 +94,7 @@ TEST_CASE("a_frame_runs_its_callable_and_keeps_the_outcome") {
     };
     using frame = frame_functions<decltype(sum), std::string, std::string, four_lines>;
     callable_core<decltype(sum)> core(&frame::type, sum);
-    token_node* node = detail::allocate_node(detail::size_class_of(frame::type.size));
+    token_node* node = detail::allocate_node(frame::type.size_class);
     node->operation = &core;
 
     frame::arguments::build(*node, "n = ", four_lines{41});
@@ -110,7 +110,7 @@ TEST_CASE("a_frame_runs_its_callable_and_keeps_the_outcome") {
     frame::arguments::build(*node, std::string(1000, 'x'), four_lines{1});
     frame::type.drop_arguments(*node);
     frame::type.drop_outcome(*node, token_state::killed);
-    detail::free_node(*node);
+    detail::free_node(*node, frame::type.size_class);
 }
 
 }  // namespace tokengate::test

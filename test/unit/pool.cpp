@@ -26,14 +26,14 @@ using detail::usage_of_pool;
 constexpr std::size_t mebibyte = std::size_t{1} << 20U;
 
 /// Fills everything behind the node's head, to be seen if two nodes overlap.
-void fill(token_node& node, int value) {
-    const std::size_t bytes = node_sizes[node.size_class] - sizeof(token_node);
+void fill(token_node& node, std::uint8_t size_class, int value) {
+    const std::size_t bytes = node_sizes[size_class] - sizeof(token_node);
     std::memset(reinterpret_cast<std::byte*>(&node) + sizeof(token_node), value, bytes);
 }
 
-bool filled_with(const token_node& node, int value) {
+bool filled_with(const token_node& node, std::uint8_t size_class, int value) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(&node);
-    for (std::size_t i = sizeof(token_node); i < node_sizes[node.size_class]; ++i) {
+    for (std::size_t i = sizeof(token_node); i < node_sizes[size_class]; ++i) {
         if (bytes[i] != value) return false;
     }
     return true;
@@ -58,26 +58,26 @@ TEST_CASE("nodes_are_aligned_distinct_and_do_not_overlap") {
         std::set<token_node*> distinct;
         for (int i = 0; i < 1000; ++i) {
             nodes.push_back(allocate_node(size_class));
-            CHECK(unsigned{nodes.back()->size_class} == size_class);
             REQUIRE(reinterpret_cast<std::uintptr_t>(nodes.back()) % 64 == 0);
             REQUIRE(distinct.insert(nodes.back()).second);
-            fill(*nodes.back(), i % 251);
+            fill(*nodes.back(), size_class, i % 251);
         }
         bool intact = true;
         for (int i = 0; i < 1000; ++i) {
-            intact = intact && filled_with(*nodes[static_cast<std::size_t>(i)], i % 251);
+            intact =
+                intact && filled_with(*nodes[static_cast<std::size_t>(i)], size_class, i % 251);
         }
         CHECK(intact);
-        for (token_node* each : nodes) free_node(*each);
+        for (token_node* each : nodes) free_node(*each, size_class);
     }
 }
 
 TEST_CASE("a_thread_gets_the_node_back_that_it_has_just_freed") {
     token_node* first = allocate_node(0);
-    free_node(*first);
+    free_node(*first, 0);
     token_node* second = allocate_node(0);
     CHECK(second == first);
-    free_node(*second);
+    free_node(*second, 0);
 }
 
 TEST_CASE("memory_goes_back_to_the_system_after_a_million_nodes") {
@@ -86,7 +86,7 @@ TEST_CASE("memory_goes_back_to_the_system_after_a_million_nodes") {
     std::vector<token_node*> nodes(count);
     for (token_node*& each : nodes) each = allocate_node(1);
     CHECK(usage_of_pool().slab_bytes >= before + count * 128 - mebibyte);
-    for (token_node* each : nodes) free_node(*each);
+    for (token_node* each : nodes) free_node(*each, 1);
     // The depot keeps 4 MiB of a size class, scattered over at most as many slabs as it has
     // batches; freed in the order of allocation they are neighbours.
     CHECK(usage_of_pool().slab_bytes <= before + 8 * mebibyte);
@@ -99,7 +99,7 @@ TEST_CASE("nodes_freed_by_another_thread_are_used_again") {
         std::vector<token_node*> nodes(50'000);
         for (token_node*& each : nodes) each = allocate_node(1);
         std::thread([&] {
-            for (token_node* each : nodes) free_node(*each);
+            for (token_node* each : nodes) free_node(*each, 1);
         }).join();
     }
     CHECK(usage_of_pool().slab_bytes <= before + 24 * mebibyte);
@@ -111,7 +111,7 @@ TEST_CASE("a_thread_that_ends_leaves_its_nodes_to_others") {
         std::thread([] {
             std::vector<token_node*> nodes(64);
             for (token_node*& each : nodes) each = allocate_node(5);
-            for (token_node* each : nodes) free_node(*each);
+            for (token_node* each : nodes) free_node(*each, 5);
         }).join();
     }
     CHECK(usage_of_pool().slab_bytes <= before + 4 * mebibyte);
@@ -125,20 +125,24 @@ TEST_CASE("no_node_is_held_twice_when_threads_pass_them_around") {
     for (unsigned t = 0; t < 4; ++t) {
         crowd.emplace_back([&, t] {
             for (std::size_t i = 0; i < 50'000; ++i) {
-                token_node* mine = allocate_node(static_cast<std::uint8_t>(i % 3));
+                const auto size_class = static_cast<std::uint8_t>(i % 3);
+                token_node* mine = allocate_node(size_class);
+                mine->weight_class = static_cast<weight>(size_class);
                 mine->id = reinterpret_cast<std::uintptr_t>(mine);
                 mine->position = t;
                 token_node* other = exchange[(i * 7 + t) % slots].exchange(mine);
                 if (other == nullptr) continue;
                 if (other->id != reinterpret_cast<std::uintptr_t>(other)) damaged = true;
                 other->id = 0;
-                free_node(*other);
+                free_node(*other, static_cast<std::uint8_t>(other->weight_class));
             }
         });
     }
     for (std::thread& each : crowd) each.join();
     for (auto& each : exchange) {
-        if (token_node* node = each.load()) free_node(*node);
+        if (token_node* node = each.load()) {
+            free_node(*node, static_cast<std::uint8_t>(node->weight_class));
+        }
     }
     CHECK_FALSE(damaged);
 }

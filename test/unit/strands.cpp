@@ -27,7 +27,7 @@ class nodes {
         for (std::size_t i = 0; i < count; ++i) all_.push_back(detail::allocate_node(0));
     }
     ~nodes() {
-        for (token_node* each : all_) detail::free_node(*each);
+        for (token_node* each : all_) detail::free_node(*each, 0);
     }
     nodes(const nodes&) = delete;
     nodes& operator=(const nodes&) = delete;

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -19,9 +21,19 @@
 
 namespace tokengate::detail {
 
+/// The sizes of the pool's nodes, in bytes: small steps where most tokens are.
+inline constexpr std::array<std::size_t, 6> node_sizes{64, 128, 192, 256, 512, 1024};
+
 /// Nodes with their frames live in the pool up to this size, in bytes; what is larger goes to the
 /// heap, leaving a pointer.
-inline constexpr std::size_t largest_pooled = 1024;
+inline constexpr std::size_t largest_pooled = node_sizes.back();
+
+/// The smallest class of nodes that holds `bytes` (at most the largest size).
+[[nodiscard]] constexpr std::uint8_t size_class_of(std::size_t bytes) noexcept {
+    std::uint8_t chosen = 0;
+    while (node_sizes[chosen] < bytes) ++chosen;
+    return chosen;
+}
 
 /// Results larger than this, in bytes, go to the heap.
 inline constexpr std::size_t largest_inline_result = 512;
@@ -54,6 +66,7 @@ struct operation_core {
     call_keys keys = call_keys::none;
     bool serial = false;     ///< tokens with equal keys run one at a time
     bool staggered = false;  ///< always placed by position, also when a worker creates it
+    bool anchors = false;    ///< its calls have keys or open chains
 };
 
 /// Throws operation_error: an argument of this call cannot be hashed, or not before it is moved.
@@ -253,6 +266,7 @@ struct frame_functions {
                                      .drop_arguments = drop_arguments,
                                      .drop_outcome = drop_outcome,
                                      .size = arguments::end,
+                                     .size_class = size_class_of(arguments::end),
                                      .trivial_result = outcome::value_place::trivial};
 
   private:

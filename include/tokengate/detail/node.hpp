@@ -33,6 +33,8 @@ struct frame_type {
     void (*drop_outcome)(token_node&, token_state outcome) noexcept;
     /// Size of node and frame together, in bytes.
     std::size_t size;
+    /// The class of nodes that this fits.
+    std::uint8_t size_class;
     /// There is nothing to destroy in a result.
     bool trivial_result;
 };
@@ -76,11 +78,10 @@ struct token_node {
     state_word state;
     std::atomic<std::uint16_t> domain{0};  ///< where the gate placed it, then where it runs
     weight weight_class = weight::medium;
-    std::uint8_t size_class : 3 = 0;  ///< which of the pool's free lists it came from
-    route way : 2 = route::mailbox;   ///< how it left the gate
-    bool chained : 1 = false;         ///< `calls` holds; its domain is that of the chain
-    bool serial : 1 = false;          ///< `line` holds; it waits for its turn there
-    bool pinned : 1 = false;          ///< `pin` holds
+    route way : 2 = route::mailbox;  ///< how it left the gate
+    bool chained : 1 = false;        ///< `calls` holds; its domain is that of the chain
+    bool serial : 1 = false;         ///< `line` holds; it waits for its turn there
+    bool pinned : 1 = false;         ///< `pin` holds
     union {
         token_node* next = nullptr;   ///< link in free lists
         const runtime_core* runtime;  ///< of a token without a chain: whose it is; only compared
