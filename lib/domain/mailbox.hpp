@@ -4,6 +4,7 @@
 /// concurrent queue, which no other file names.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -95,9 +96,21 @@ class lane_rota {
             in_a_row_ = 0;
             return;
         }
-        in_a_row_ = which == last_ ? (in_a_row_ + 1) % most_in_a_row : 1;
+        if (which != last_) in_a_row_ = 0;
         last_ = which;
-        if (fresh_in_a_row_ < stride_) ++fresh_in_a_row_;
+        served_again(1);
+    }
+
+    /// Records that some more of the lane that was served last were served: no retries, and at most
+    /// left_in_a_row().
+    void served_again(std::uint32_t count) noexcept {
+        in_a_row_ = (in_a_row_ + count) % most_in_a_row;
+        fresh_in_a_row_ = std::min(stride_, fresh_in_a_row_ + count);
+    }
+
+    /// How many more tokens the lane that was served last may have in this row.
+    [[nodiscard]] std::uint32_t left_in_a_row() const noexcept {
+        return in_a_row_ == 0 ? 0 : most_in_a_row - in_a_row_;
     }
 
   private:
@@ -120,9 +133,21 @@ class source_rota {
 
     /// Records that a token of that source was taken.
     void served(unsigned source) noexcept {
-        in_a_row_ = source == current_ ? in_a_row_ + 1 : 1;
+        if (source != current_) in_a_row_ = 0;
         if (source < current_) ++rounds_;
         current_ = source;
+        served_again(1);
+    }
+
+    /// How many more tokens the source that was served last may have in this row.
+    [[nodiscard]] unsigned left_in_a_row() const noexcept {
+        return in_a_row_ == 0 ? 0 : most_in_a_row - in_a_row_;
+    }
+
+    /// Records that some more of the source that was served last were taken: at most
+    /// left_in_a_row().
+    void served_again(unsigned count) noexcept {
+        in_a_row_ += count;
         if (in_a_row_ < most_in_a_row) return;
         current_ = (current_ + 1) % 64;
         in_a_row_ = 0;
@@ -226,15 +251,26 @@ class mailbox {
     /// `marked_again` if it cleared a source's hint and found that a token had come meanwhile: a
     /// worker that looked in between may have missed it, so the caller owes a wake-up.
     [[nodiscard]] token_node* pop(lane which, source_rota& rota, bool& marked_again) noexcept {
+        return pop_from(which, rota, marked_again).node;
+    }
+
+    /// What pop_from() has taken.
+    struct taken {
+        token_node* node = nullptr;
+        source* from = nullptr;  ///< where the next ones of the same source are; null: pop() them
+    };
+
+    /// The same, and says where to take more in the same row, by source::take().
+    [[nodiscard]] taken pop_from(lane which, source_rota& rota, bool& marked_again) noexcept {
         const std::atomic<std::uint64_t>& hint = occupied_[static_cast<std::size_t>(which)];
         for (;;) {
             // Seq_cst: as in occupied().
             const std::uint64_t seen = hint.load(std::memory_order_seq_cst);
-            if (seen == 0) return nullptr;
+            if (seen == 0) return {};
             const unsigned bit = rota.next(seen);
-            if (token_node* node = take(which, bit, rota.rounds())) {
+            if (const taken found = take(which, bit, rota.rounds()); found.node != nullptr) {
                 rota.served(bit);
-                return node;
+                return found;
             }
             if (lower(which, bit)) marked_again = true;
         }
@@ -285,24 +321,24 @@ class mailbox {
     }
 
     /// @param round  counts on when another of those that share the bit is to come first
-    [[nodiscard]] token_node* take(lane which, unsigned bit, unsigned round) noexcept {
+    [[nodiscard]] taken take(lane which, unsigned bit, unsigned round) noexcept {
         if (bit == outbox_bits) {
             token_node* node = nullptr;
             static_cast<void>(at(which).queue.try_pop(node));
-            return node;
+            return {.node = node};
         }
         source* const last_opened = first_of(which, bit);
         if (last_opened->next_ == nullptr) [[likely]]
-            return last_opened->take();
+            return {.node = last_opened->take(), .from = last_opened};
         unsigned count = 0;
         for (source* each = last_opened; each != nullptr; each = each->next_) ++count;
         source* each = last_opened;
         for (unsigned skipped = round % count; skipped > 0; --skipped) each = each->next_;
         for (; count > 0; --count) {
-            if (token_node* node = each->take()) return node;
+            if (token_node* node = each->take()) return {.node = node};
             each = each->next_ != nullptr ? each->next_ : last_opened;
         }
-        return nullptr;
+        return {};
     }
 
     [[nodiscard]] bool seems_empty(lane which, unsigned bit) const noexcept {

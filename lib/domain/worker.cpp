@@ -2,6 +2,7 @@
 #include "domain/worker.hpp"
 
 #include <pthread.h>
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
@@ -10,6 +11,7 @@
 
 #include "domain/ending.hpp"
 #include "mutants.hpp"
+#include "token/pool.hpp"
 #include "topology/binding.hpp"
 
 namespace tokengate::detail {
@@ -45,8 +47,8 @@ worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen
       idle_number_(reserve_ ? std::size_t{home.number} * chosen.reserve_workers + index -
                                   chosen.workers_per_core
                             : std::size_t{home.number} * chosen.workers_per_core + index),
-      rota_(chosen.retry_stride),
-      steal_rota_(chosen.retry_stride),
+      at_home_(chosen.retry_stride),
+      elsewhere_(chosen.retry_stride),
       deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),
               work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)},
       lane_purses_(chosen.cores) {
@@ -170,12 +172,15 @@ token_node* worker::find_at_home() noexcept {
     // Now and then the other way round, so that neither what this worker creates keeps it from its
     // mailbox for ever, nor the mailbox from the deque of one that is blocked.
     const bool turned = ++finds_ % turn_stride == 0;
-    if (turned) {
+    if (turned) [[unlikely]] {
         if (token_node* node = take_from_siblings()) return node;
     } else if (token_node* node = pop_own(in_range_)) {
         return node;
     }
-    if (token_node* node = take_from(home_, all_lanes, rota_, sources_)) return node;
+    if (at_home_.row_of != nullptr) {
+        if (token_node* node = take_in_row(at_home_)) return node;
+    }
+    if (token_node* node = take_from(home_, all_lanes, at_home_)) return node;
     return turned ? pop_own(in_range_) : take_from_siblings();
 }
 
@@ -195,7 +200,10 @@ token_node* worker::find_elsewhere() noexcept {
     if (token_node* node = pop_own(all_deques_mask)) return node;
     const auto from = [&](domain& source) -> token_node* {
         const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
-        if (token_node* node = take_from(source, allowed, steal_rota_, steal_sources_)) return node;
+        if (elsewhere_.row_of == &source) {
+            if (token_node* node = take_in_row(elsewhere_)) return node;
+        }
+        if (token_node* node = take_from(source, allowed, elsewhere_)) return node;
         const unsigned count = source.worker_count();
         for (unsigned w = 0; w < count; ++w) {
             for (const weight each : all_weights) {
@@ -239,9 +247,8 @@ bool worker::keep(token_node& node) noexcept {
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {
-    if ((own_offers_ & kinds) == 0) return nullptr;
-    for (const deque_kind kind : all_deques) {
-        if ((own_offers_ & kinds & bit_of(kind)) == 0) continue;
+    while (const unsigned offered = own_offers_ & kinds) {
+        const auto kind = static_cast<deque_kind>(std::countr_zero(offered));
         if (token_node* node = at(kind).pop()) return node;
         // Only this thread fills it, so that it stays empty until this thread says otherwise.
         own_offers_ = static_cast<deque_mask>(own_offers_ & ~bit_of(kind));
@@ -273,25 +280,60 @@ bool worker::offers(deque_kind kind) const noexcept {
            !deques_[static_cast<std::size_t>(kind)].seems_empty();
 }
 
-token_node* worker::take_from(domain& source, lane_mask allowed, lane_rota& rota,
-                              source_rotas& sources) noexcept {
+token_node* worker::take_from(domain& source, lane_mask allowed, round& mine) noexcept {
     const auto next = [&]() -> std::optional<lane> {
-        const auto same = rota.again();
+        const auto same = mine.lanes.again();
         if (same && source.box.occupied(*same) && (allowed & bit_of(*same)) != 0 &&
-            !(rota.retry_is_due() && source.box.occupied(lane::retry))) [[likely]] {
+            !(mine.lanes.retry_is_due() && source.box.occupied(lane::retry))) [[likely]] {
             return same;
         }
-        return rota.next(source.box.occupied() & allowed);
+        return mine.lanes.next(source.box.occupied() & allowed);
     };
     while (const auto which = next()) {
-        if (token_node* node =
-                source.box.pop(*which, sources[static_cast<std::size_t>(*which)], owes_)) {
-            rota.served(*which);
-            settle(source, *which);
+        if (mine.row_of != nullptr) end_row(mine);
+        source_rota& sources = mine.sources[static_cast<std::size_t>(*which)];
+        const mailbox::taken found = source.box.pop_from(*which, sources, owes_);
+        if (found.node == nullptr) continue;
+        mine.lanes.served(*which);
+        purse& credits = lane_purse(source.number, *which);
+        credit_pool& pool = source.box.credits(*which);
+        filled_ |= std::uint64_t{1} << source.number % 64;
+        earn(credits, pool);
+        if (found.from != nullptr && *which != lane::retry) {
+            mine.row = found.from;
+            mine.row_of = &source;
+            mine.row_purse = &credits;
+            mine.row_pool = &pool;
+            mine.row_lane = *which;
+            mine.row_left = std::min(mine.lanes.left_in_a_row(), sources.left_in_a_row());
+        }
+        return found.node;
+    }
+    return nullptr;
+}
+
+// The next token of a row, for as long as the rotas would come to the same one, so that they need
+// not be asked. Null if the row is over.
+token_node* worker::take_in_row(round& mine) noexcept {
+    if (mine.row_left > 0 && !mine.row_of->box.occupied(lane::retry)) [[likely]] {
+        if (token_node* node = mine.row->take()) [[likely]] {
+            --mine.row_left;
+            ++mine.row_taken;
+            earn(*mine.row_purse, *mine.row_pool);
             return node;
         }
     }
+    end_row(mine);
     return nullptr;
+}
+
+void worker::end_row(round& mine) noexcept {
+    if (mine.row_taken > 0) {
+        mine.lanes.served_again(mine.row_taken);
+        mine.sources[static_cast<std::size_t>(mine.row_lane)].served_again(mine.row_taken);
+    }
+    mine.row_of = nullptr;
+    mine.row_taken = 0;
 }
 
 token_node* worker::poll_briefly() noexcept {
@@ -319,29 +361,43 @@ void worker::run(token_node& node) noexcept {
 }
 
 void worker::execute(token_node& node, bool owns_reference) noexcept {
-    const frame_type& type = node.type();
+    if (node.anchored() || !memberships.none()) {
+        execute_anchored(node, owns_reference);
+    } else {
+        execute_free(node, owns_reference);
+    }
+}
+
+// What most tokens need; all of it in the caller.
+void worker::execute_free(token_node& node, bool owns_reference) noexcept {
     const std::size_t index = index_of(node.weight_class);
-    const bool is_anchored = node.anchored();
+    const frame_type& type = node.type();
+    const token_state outcome = run_callable(node);
+    // Given back before anyone can see the token done, so that who has seen it finds room.
+    if (node.way != route::here) [[likely]]
+        earn_in_flight();
+    if (owns_reference && node.state.unseen()) {
+        if (outcome == token_state::failed || !type.trivial_result) type.drop_outcome(node, outcome);
+        free_node(node, type.size_class);
+    } else if (!end_execution(node, outcome, owns_reference)) {
+        return;
+    }
+    // Counted after it is terminal: who finds the runtime idle finds all tokens done.
+    (outcome == token_state::completed ? completed : failed)[index].add();
+}
+
+void worker::execute_anchored(token_node& node, bool owns_reference) noexcept {
+    const std::size_t index = index_of(node.weight_class);
     memberships.give_up(node.chained ? node.calls : nullptr);
-    if (is_anchored) {
+    if (node.anchored()) {
         // Its line comes while the callable runs.
         if (node.pinned) crew_.sticky_keys.prefetch(node.pin.slot);
         anchored.add();
         if (home_of(node) != home_.number) [[unlikely]]
             escapes.add();
     }
-    // Relaxed: a number for people to look at.
-    node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
-
-    execution_stack::frame frame{.node = &node};
-    executing.push(frame);
-    ++depth_;
-    const token_state outcome = type.run(node);
-    --depth_;
-    executing.pop();
-
-    executed[index].add();
-    if (is_anchored) {
+    const token_state outcome = run_callable(node);
+    if (node.anchored()) {
         // If nobody else holds the token, its membership may serve the next one of the chain.
         const bool unseen = owns_reference && node.state.unshared();
         if (node.chained && unseen) {
@@ -353,33 +409,47 @@ void worker::execute(token_node& node, bool owns_reference) noexcept {
     }
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
-    // Given back before anyone can see the token done, so that who has seen it finds room.
-    if (node.way != route::here) {
-        in_flight_purse.earn();
-        if (in_flight_purse.count() >= crew_.in_flight.block()) settle_finished();
-    }
-    own_counter& count = (outcome == token_state::completed ? completed : failed)[index];
+    // As in execute().
+    if (node.way != route::here) earn_in_flight();
+    bool won = true;
     if (owns_reference && node.state.unseen()) {
         recycle(node, outcome);
-        count.add();
-        return;
-    }
-    const state_word::finished end = node.state.finish(outcome, owns_reference);
-    if (end.won) [[likely]] {
-        if (end.last) recycle(node, outcome);
-        wake_waiters(node, end);
     } else {
-        // It was killed while it ran; whoever did that has counted it.
-        type.drop_outcome(node, outcome);
-        if (owns_reference) drop_reference(node);
+        won = end_execution(node, outcome, owns_reference);
     }
     if (line != nullptr) {
         if (had_turn) crew_.pass_turn(*line);
         crew_.strands.leave(*line);
     }
-    // Counted after it is terminal: who finds the runtime idle finds all tokens done.
-    if (end.won) [[likely]]
-        count.add();
+    if (won) [[likely]]
+        (outcome == token_state::completed ? completed : failed)[index].add();
+}
+
+token_state worker::run_callable(token_node& node) noexcept {
+    // Relaxed: a number for people to look at.
+    node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
+    execution_stack::frame frame{.node = &node};
+    executing.push(frame);
+    ++depth_;
+    const token_state outcome = node.type().run(node);
+    --depth_;
+    executing.pop();
+    executed[index_of(node.weight_class)].add();
+    return outcome;
+}
+
+// True if the token has ended with this outcome, false if it was killed while it ran.
+bool worker::end_execution(token_node& node, token_state outcome, bool owns_reference) noexcept {
+    const state_word::finished end = node.state.finish(outcome, owns_reference);
+    if (end.won) [[likely]] {
+        if (end.last) recycle(node, outcome);
+        wake_waiters(node, end);
+        return true;
+    }
+    // Whoever killed it has counted it.
+    node.type().drop_outcome(node, outcome);
+    if (owns_reference) drop_reference(node);
+    return false;
 }
 
 bool worker::executes_live() const noexcept {
@@ -410,15 +480,10 @@ bool worker::may_run_class(weight weight_class) const noexcept {
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }
 
-void worker::settle(domain& source, lane which) noexcept {
-    purse& credits = lane_purse(source.number, which);
-    credit_pool& pool = source.box.credits(which);
-    credits.earn();
-    filled_ |= std::uint64_t{1} << source.number % 64;
-    if (credits.count() >= pool.block()) crew_.give_back(pool, credits.empty());
-}
-
 void worker::settle_taken() noexcept {
+    // Rows fill purses that `filled_` would not tell of any more.
+    end_row(at_home_);
+    end_row(elsewhere_);
     for (; filled_ != 0; filled_ &= filled_ - 1) {
         const auto first = static_cast<unsigned>(std::countr_zero(filled_));
         for (unsigned d = first; d < lane_purses_.size(); d += 64) {

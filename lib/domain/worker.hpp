@@ -33,13 +33,14 @@ struct muster {
 
 /// The deques of a worker: for each weight class one for free tokens, which other domains may steal
 /// from, and one for anchored tokens, which only workers of the same domain may.
-enum class deque_kind : std::uint8_t { heavy, medium, light, anchored };
+/// In the order in which a worker looks at its own.
+enum class deque_kind : std::uint8_t { anchored, heavy, medium, light };
 
 inline constexpr std::array all_deques{deque_kind::anchored, deque_kind::heavy, deque_kind::medium,
                                        deque_kind::light};
 
 [[nodiscard]] constexpr deque_kind kind_of(weight value) noexcept {
-    return static_cast<deque_kind>(index_of(value));
+    return static_cast<deque_kind>(index_of(value) + 1);
 }
 [[nodiscard]] inline deque_kind kind_of(const token_node& node) noexcept {
     return node.anchored() ? deque_kind::anchored : kind_of(node.weight_class);
@@ -214,6 +215,23 @@ class alignas(64) worker {
   private:
     using source_rotas = std::array<source_rota, lane_count>;
 
+    /// How one worker goes through the lanes of others or its own: whose turn it is, and where it
+    /// is in the middle of a row of tokens.
+    struct round {
+        explicit round(std::uint32_t retry_stride) noexcept : lanes(retry_stride) {}
+
+        lane_rota lanes;
+        source_rotas sources;
+        // A row: the next tokens of one outbox of one lane, taken without looking at anything else.
+        mailbox::source* row = nullptr;
+        domain* row_of = nullptr;  ///< null while there is no row
+        purse* row_purse = nullptr;
+        credit_pool* row_pool = nullptr;
+        lane row_lane = lane::medium;
+        std::uint32_t row_left = 0;
+        std::uint32_t row_taken = 0;  ///< not yet recorded in the rotas
+    };
+
     /// Somebody stands in while this lives.
     class substitute {
       public:
@@ -235,10 +253,12 @@ class alignas(64) worker {
     [[nodiscard]] token_node* find_at_home() noexcept;
     [[nodiscard]] token_node* take_from_siblings() noexcept;
     [[nodiscard]] token_node* find_elsewhere() noexcept;
-    [[nodiscard]] token_node* pop_own(deque_mask kinds) noexcept;
+    [[gnu::always_inline, nodiscard]] inline token_node* pop_own(deque_mask kinds) noexcept;
     [[nodiscard]] token_node* pop_created() noexcept;
-    [[nodiscard]] token_node* take_from(domain& source, lane_mask allowed, lane_rota& rota,
-                                        source_rotas& sources) noexcept;
+    [[gnu::noinline, nodiscard]] token_node* take_from(domain& source, lane_mask allowed,
+                                                       round& mine) noexcept;
+    [[gnu::always_inline, nodiscard]] inline token_node* take_in_row(round& mine) noexcept;
+    [[gnu::noinline]] static void end_row(round& mine) noexcept;
     [[nodiscard]] bool may_nest() const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
@@ -251,7 +271,21 @@ class alignas(64) worker {
     void withdraw() noexcept;
     void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
-    void settle(domain& source, lane which) noexcept;
+    void earn(purse& credits, credit_pool& pool) noexcept {
+        credits.earn();
+        if (credits.count() >= pool.block()) [[unlikely]]
+            crew_.give_back(pool, credits.empty());
+    }
+    void earn_in_flight() noexcept {
+        in_flight_purse.earn();
+        if (in_flight_purse.count() >= crew_.in_flight.block()) [[unlikely]]
+            settle_finished();
+    }
+    [[gnu::always_inline]] inline token_state run_callable(token_node& node) noexcept;
+    [[gnu::always_inline]] inline void execute_free(token_node& node, bool owns_reference) noexcept;
+    [[gnu::noinline]] void execute_anchored(token_node& node, bool owns_reference) noexcept;
+    [[gnu::noinline, nodiscard]] bool end_execution(token_node& node, token_state outcome,
+                                                    bool owns_reference) noexcept;
     void settle_taken() noexcept;
     void settle_finished() noexcept;
 
@@ -262,10 +296,8 @@ class alignas(64) worker {
     idle_set& idle_;                           ///< where it announces itself
     const std::size_t idle_number_;            ///< as what
     std::unique_ptr<domain_arena> own_arena_;  ///< of a reserve; others are in their domain's
-    lane_rota rota_;
-    lane_rota steal_rota_;
-    source_rotas sources_;
-    source_rotas steal_sources_;
+    round at_home_;
+    round elsewhere_;
     bool owes_ = false;                     ///< a wake-up: see pay()
     unsigned depth_ = 0;                    ///< tokens on its stack
     unsigned finds_ = 0;                    ///< tokens from own deques since it saw its mailbox

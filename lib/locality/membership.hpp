@@ -52,6 +52,9 @@ class membership_store {
         show();
     }
 
+    /// True if nothing is in store.
+    [[nodiscard]] bool none() const noexcept { return count_ == 0; }
+
     /// How many memberships of the chain with this number are in store. Any thread.
     [[nodiscard]] std::uint32_t held_of(std::uint32_t number) const noexcept {
         // Acquire: as in empty().
