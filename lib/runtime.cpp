@@ -311,13 +311,6 @@ void runtime_core::display() const {
     std::fputs(text.c_str(), stderr);
 }
 
-token_node* begin_call(operation_core& operation, const frame_type& type, admission how,
-                       call_key key) {
-    return operation.runtime->entrance().begin(operation, type, how, key);
-}
-
-void commit_call(token_node& node) { node.operation->runtime->entrance().commit(node); }
-
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
 
 held_key hold_key(operation_core& operation, call_key key) {

@@ -55,7 +55,8 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
                    "(get(tokengate::isolated)), so that nothing runs on top of them");
 }
 
-bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how) {
+[[gnu::noinline]] bool wait_until(token_node& node, std::optional<steady_ns> deadline,
+                                  helping how) {
     if (is_terminal(node.state.phase())) return true;
     worker* self = worker::current();
     if (self == nullptr) return sleep_until_terminal(node, deadline);
@@ -76,7 +77,10 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how
 
 }  // namespace
 
-void wait_terminal(token_node& node, helping how) {
+void wait_terminal(token_node& node, helping how, bool alone) {
+    if (is_terminal(node.state.phase())) return;
+    worker* const self = worker::current();
+    if (self != nullptr && how == helping::anything && self->run_newest(node, alone)) return;
     static_cast<void>(wait_until(node, std::nullopt, how));
 }
 

@@ -137,7 +137,7 @@ class tokens : public fibonacci {
         if (n < 2) return n;
         const token<std::int64_t> left = fork_(n - 1);
         const std::int64_t right = compute(n - 2);
-        return left.get() + right;
+        return std::move(left).get() + right;
     }
 
     runtime runtime_;

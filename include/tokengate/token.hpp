@@ -185,7 +185,8 @@ class token : public detail::token_handle {
     }
 
     /// Waits for the result and moves it out of the token: `std::move(t).get()`, `op(x).get()`.
-    /// If other handles share the token, the result is copied.
+    /// If other handles share the token, the result is copied. The cheapest way to fork and join,
+    /// since nobody else can have a say in the token meanwhile.
     /// @throws the same, and result_shared if other handles share a move-only result
     R get() && { return take(detail::helping::anything); }
 
@@ -211,7 +212,7 @@ class token : public detail::token_handle {
 
     R take(detail::helping how) {
         const token self = std::move(*this);
-        detail::token_node& node = self.completed(how);
+        detail::token_node& node = self.completed(how, true);
         if constexpr (std::is_void_v<R>) {
             return;
         } else if constexpr (std::is_reference_v<R>) {
@@ -226,10 +227,10 @@ class token : public detail::token_handle {
         }
     }
 
-    /// Waits; throws unless the token completed.
-    [[nodiscard]] detail::token_node& completed(detail::helping how) const {
+    /// Waits; throws unless the token completed. `alone`: nobody else can use this handle.
+    [[nodiscard]] detail::token_node& completed(detail::helping how, bool alone = false) const {
         detail::token_node& waited = node("get");
-        detail::wait_terminal(waited, how);
+        detail::wait_terminal(waited, how, alone);
         const token_state state = waited.state.phase();
         if (state == token_state::failed) std::rethrow_exception(outcome::error(waited));
         if (state != token_state::completed) detail::throw_undelivered(waited);

@@ -15,7 +15,7 @@ namespace tokengate::detail {
 class own_counter {
   public:
     /// Writer only.
-    void add(std::uint64_t count = 1) noexcept {
+    [[gnu::always_inline]] void add(std::uint64_t count = 1) noexcept {
         // Relaxed load: nobody else writes. Release: pairs with the acquire in value(), so that
         // what happened before the count is visible to whoever reads it.
         value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_release);

@@ -60,17 +60,30 @@ class crew {
     /// Puts a token, which holds a credit of its lane, into a mailbox, by way of the calling
     /// thread's outbox in that lane, and wakes a worker if one that may run it is idle.
     void post(token_node& node, unsigned home, lane which, mailbox::source& from,
-              unsigned worker_hint) noexcept;
+              unsigned worker_hint) noexcept {
+        at(home).box.push(which, from, node);
+        if (is_anchored(which)) {
+            wake_in(home);
+        } else {
+            wake_for(class_of(which), home, worker_hint);
+        }
+    }
 
     /// The same by way of the queue of its lane.
     void post(token_node& node) noexcept;
 
     /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
     /// domain itself, else the nearest.
-    void wake_for(weight weight_class, unsigned home, unsigned worker_hint = 0) noexcept;
+    void wake_for(weight weight_class, unsigned home, unsigned worker_hint = 0) noexcept {
+        if (anybody_idle()) [[unlikely]]
+            wake_one_for(weight_class, home, worker_hint);
+    }
 
     /// Wakes an idle worker of that domain, for what is anchored there.
-    void wake_in(unsigned home) noexcept;
+    void wake_in(unsigned home) noexcept {
+        if (anybody_idle()) [[unlikely]]
+            wake_one_in(home);
+    }
 
     /// Pays what a worker of this domain owes: wakes a worker for each lane and deque that it may
     /// take from and that holds a token (lib/sleep/README.md).
@@ -184,7 +197,15 @@ class crew {
     std::atomic<std::uint64_t> short_of_reserves{0};
 
   private:
-    [[nodiscard]] bool anybody_idle() const noexcept;
+    [[nodiscard]] bool anybody_idle() const noexcept {
+        if (!idle.empty()) return true;
+        // Seq_cst: a reserve is counted before it announces itself, so that who does not see the
+        // count has pushed its token before the reserve looks.
+        return standing_in_.load(std::memory_order_seq_cst) != 0 && !idle_reserve.empty();
+    }
+    [[gnu::noinline]] void wake_one_for(weight weight_class, unsigned home,
+                                        unsigned worker_hint) noexcept;
+    [[gnu::noinline]] void wake_one_in(unsigned home) noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
     [[nodiscard]] bool raise_reserve(domain& home) noexcept;

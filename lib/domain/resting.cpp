@@ -99,6 +99,22 @@ worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(own
 
 worker::isolation::~isolation() { owner_.isolation_ = outer_; }
 
+bool worker::run_newest(token_node& awaited, bool alone) noexcept {
+    // What is on this deque is this runtime's, has not begun, and may run here.
+    if (awaited.way != route::deque || has_turn() || crew_.current_phase() >= phase::killing ||
+        !at(kind_of(awaited)).pop_if(awaited)) {
+        return false;
+    }
+    if (owes_) [[unlikely]]
+        pay();
+    if (alone && awaited.state.begin_alone()) {
+        execute(awaited, grip::alone);
+        return true;
+    }
+    run(awaited);
+    return is_terminal(awaited.state.phase());
+}
+
 bool worker::run_awaited(token_node& awaited) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
@@ -113,7 +129,7 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         in_flight_purse.earn();
         if (kill_begun(crew_, awaited, false, true)) killed[index].add();
     } else {
-        execute(awaited, false);
+        execute(awaited, grip::husk);
     }
     return true;
 }

@@ -7,16 +7,6 @@
 
 namespace tokengate::detail {
 
-void crew::post(token_node& node, unsigned home, lane which, mailbox::source& from,
-                unsigned worker_hint) noexcept {
-    at(home).box.push(which, from, node);
-    if (is_anchored(which)) {
-        wake_in(home);
-    } else {
-        wake_for(class_of(which), home, worker_hint);
-    }
-}
-
 void crew::post(token_node& node) noexcept {
     // Before it is pushed: it may be gone as soon as that. Relaxed: nobody writes it meanwhile.
     const unsigned home = node.domain.load(std::memory_order_relaxed);
@@ -27,13 +17,6 @@ void crew::post(token_node& node) noexcept {
     } else {
         wake_for(class_of(which), home);
     }
-}
-
-bool crew::anybody_idle() const noexcept {
-    if (!idle.empty()) return true;
-    // Seq_cst: a reserve is counted before it announces itself, so that who does not see the count
-    // has pushed its token before the reserve looks.
-    return standing_in_.load(std::memory_order_seq_cst) != 0 && !idle_reserve.empty();
 }
 
 worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
@@ -49,9 +32,7 @@ worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
     return claimed ? &at(home).worker_at(width + *claimed - home * reserves) : nullptr;
 }
 
-void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
-    if (!anybody_idle()) [[likely]]
-        return;
+void crew::wake_one_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
     const unsigned first = first_allowed_[index_of(weight_class)];
     worker* claimed = claim_in(home, worker_hint);
     for (const unsigned d : at(home).neighbours) {
@@ -61,7 +42,7 @@ void crew::wake_for(weight weight_class, unsigned home, unsigned worker_hint) no
     if (claimed != nullptr) claimed->wake.notify_one();
 }
 
-void crew::wake_in(unsigned home) noexcept {
+void crew::wake_one_in(unsigned home) noexcept {
     if (mutants::domain_is_not_woken) return;
     if (worker* claimed = claim_in(home, 0)) claimed->wake.notify_one();
 }

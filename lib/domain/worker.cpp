@@ -226,24 +226,11 @@ bool worker::has_room(deque_kind kind) const noexcept {
     return deques_[static_cast<std::size_t>(kind)].has_room();
 }
 
-bool worker::keep(token_node& node) noexcept {
-    const deque_kind kind = kind_of(node);
-    const weight weight_class = node.weight_class;
-    if (!at(kind).push(node)) return false;
-    if ((own_offers_ & bit_of(kind)) == 0) {
-        own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
-        // Relaxed: the fence below orders it before the look for sleepers; who is awake finds it
-        // soon.
-        offers_.store(own_offers_, std::memory_order_relaxed);
-    }
-    // Between the push and the look for sleepers; pairs with idle_set::announce().
-    full_fence();
-    if (kind == deque_kind::anchored) {
-        crew_.wake_in(home_.number);
-    } else {
-        crew_.wake_for(weight_class, home_.number);
-    }
-    return true;
+// This deque may hold something from now on.
+void worker::offer(deque_kind kind) noexcept {
+    own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
+    // Relaxed: a fence follows before the look for sleepers; who is awake finds it soon.
+    offers_.store(own_offers_, std::memory_order_relaxed);
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {
@@ -345,48 +332,58 @@ token_node* worker::poll_briefly() noexcept {
 }
 
 void worker::run(token_node& node) noexcept {
-    pay();
+    if (owes_) [[unlikely]]
+        pay();
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
-        const std::size_t index = index_of(node.weight_class);
-        const kill_result came = kill_popped(crew_, node);
-        if (came != kill_result::husk) in_flight_purse.earn();
-        if (came == kill_result::killed) killed[index].add();
-        return;
-    }
-    if (!node.state.begin_execution()) {
+        run_too_late(node);
+    } else if (!node.state.begin_execution()) [[unlikely]] {
         drop_husk(node);
-        return;
+    } else if (node.anchored() || !memberships.none()) {
+        execute_anchored(node, grip::entry);
+    } else {
+        execute_free(node, grip::entry);
     }
-    execute(node, true);
 }
 
-void worker::execute(token_node& node, bool owns_reference) noexcept {
+// The runtime is out of time.
+void worker::run_too_late(token_node& node) noexcept {
+    const std::size_t index = index_of(node.weight_class);
+    const kill_result came = kill_popped(crew_, node);
+    if (came != kill_result::husk) in_flight_purse.earn();
+    if (came == kill_result::killed) killed[index].add();
+}
+
+void worker::execute(token_node& node, grip held) noexcept {
     if (node.anchored() || !memberships.none()) {
-        execute_anchored(node, owns_reference);
+        execute_anchored(node, held);
     } else {
-        execute_free(node, owns_reference);
+        execute_free(node, held);
     }
 }
 
 // What most tokens need; all of it in the caller.
-void worker::execute_free(token_node& node, bool owns_reference) noexcept {
+void worker::execute_free(token_node& node, grip held) noexcept {
     const std::size_t index = index_of(node.weight_class);
     const frame_type& type = node.type();
     const token_state outcome = run_callable(node);
     // Given back before anyone can see the token done, so that who has seen it finds room.
     if (node.way != route::here) [[likely]]
         earn_in_flight();
-    if (owns_reference && node.state.unseen()) {
-        if (outcome == token_state::failed || !type.trivial_result) type.drop_outcome(node, outcome);
+    if (held == grip::entry && node.state.unseen()) {
+        if (outcome == token_state::failed || !type.trivial_result) {
+            type.drop_outcome(node, outcome);
+        }
         free_node(node, type.size_class);
-    } else if (!end_execution(node, outcome, owns_reference)) {
+    } else if (!(held == grip::alone && node.state.finish_alone(outcome)) &&
+               !end_execution(node, outcome, held)) {
         return;
     }
     // Counted after it is terminal: who finds the runtime idle finds all tokens done.
     (outcome == token_state::completed ? completed : failed)[index].add();
 }
 
-void worker::execute_anchored(token_node& node, bool owns_reference) noexcept {
+void worker::execute_anchored(token_node& node, grip held) noexcept {
+    const bool owns_reference = held != grip::husk;
     const std::size_t index = index_of(node.weight_class);
     memberships.give_up(node.chained ? node.calls : nullptr);
     if (node.anchored()) {
@@ -415,7 +412,7 @@ void worker::execute_anchored(token_node& node, bool owns_reference) noexcept {
     if (owns_reference && node.state.unseen()) {
         recycle(node, outcome);
     } else {
-        won = end_execution(node, outcome, owns_reference);
+        won = end_execution(node, outcome, held);
     }
     if (line != nullptr) {
         if (had_turn) crew_.pass_turn(*line);
@@ -439,7 +436,8 @@ token_state worker::run_callable(token_node& node) noexcept {
 }
 
 // True if the token has ended with this outcome, false if it was killed while it ran.
-bool worker::end_execution(token_node& node, token_state outcome, bool owns_reference) noexcept {
+bool worker::end_execution(token_node& node, token_state outcome, grip held) noexcept {
+    const bool owns_reference = held != grip::husk;
     const state_word::finished end = node.state.finish(outcome, owns_reference);
     if (end.won) [[likely]] {
         if (end.last) recycle(node, outcome);

@@ -22,6 +22,7 @@
 #include "domain/mailbox.hpp"
 #include "locality/membership.hpp"
 #include "sleep/event_count.hpp"
+#include "sleep/fence.hpp"
 
 namespace tokengate::detail {
 
@@ -55,6 +56,13 @@ using deque_mask = std::uint8_t;
 
 inline constexpr deque_mask all_deques_mask = (1U << all_deques.size()) - 1;
 
+/// How a worker holds a token that it runs.
+enum class grip : std::uint8_t {
+    entry,  ///< it has taken its entry out of a mailbox or deque
+    husk,   ///< its entry is still there, as a husk
+    alone,  ///< it has its entry, and nobody else could reach it when it was begun
+};
+
 /// How a worker's wait for a token ended.
 enum class wait_end : std::uint8_t {
     terminal,  ///< the token is terminal
@@ -86,6 +94,12 @@ class alignas(64) worker {
 
     /// The worker that runs on the calling thread; null on other threads.
     [[nodiscard]] static worker* current() noexcept;
+
+    /// The same if it is one of this crew's, else null.
+    [[nodiscard]] static worker* current_of(const crew& owner) noexcept {
+        worker* const self = current();
+        return self != nullptr && &self->crew_ == &owner ? self : nullptr;
+    }
 
     /// Runs one token, if there is one that it may run. False if not.
     bool run_one() noexcept;
@@ -120,6 +134,11 @@ class alignas(64) worker {
     /// plain call would be as deep. True if it is terminal now.
     bool run_awaited(token_node& awaited) noexcept;
 
+    /// Runs the awaited token if it is the newest that this worker has created, as in fork and
+    /// join, and nothing keeps it from running whatever it may. True if it is terminal now.
+    /// @param alone  nobody else can use the handle of who waits
+    bool run_newest(token_node& awaited, bool alone) noexcept;
+
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
     /// is nothing to run.
     [[nodiscard]] wait_end wait_for(token_node& awaited,
@@ -127,7 +146,7 @@ class alignas(64) worker {
 
     /// Runs a token that this worker has just begun. It gives up the runtime's reference at its
     /// end, unless its husk keeps that.
-    void execute(token_node& node, bool owns_reference) noexcept;
+    void execute(token_node& node, grip held) noexcept;
 
     /// True if it may run free tokens of this class, and has room for one that it creates.
     [[nodiscard]] bool keeps(weight weight_class) const noexcept {
@@ -139,7 +158,23 @@ class alignas(64) worker {
 
     /// Puts a token onto its deque, and wakes a worker if one that may run it is idle. False if
     /// there is no room.
-    [[nodiscard]] bool keep(token_node& node) noexcept;
+    [[nodiscard]] bool keep(token_node& node) noexcept {
+        const deque_kind kind = kind_of(node);
+        // The token may be gone as soon as it is pushed.
+        const weight weight_class = node.weight_class;
+        if (!at(kind).push(node)) [[unlikely]]
+            return false;
+        if ((own_offers_ & bit_of(kind)) == 0) [[unlikely]]
+            offer(kind);
+        // Between the push and the look for sleepers; pairs with idle_set::announce().
+        full_fence();
+        if (kind == deque_kind::anchored) {
+            crew_.wake_in(home_.number);
+        } else {
+            crew_.wake_for(weight_class, home_.number);
+        }
+        return true;
+    }
 
     /// Takes the oldest token of a deque; null if there is none. Any thread.
     [[nodiscard]] token_node* steal(deque_kind kind) noexcept;
@@ -264,12 +299,14 @@ class alignas(64) worker {
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
         return deques_[static_cast<std::size_t>(kind)];
     }
+    void offer(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
+    [[gnu::cold]] void run_too_late(token_node& node) noexcept;
     void rest() noexcept;
     void tell_all() noexcept;
     void withdraw() noexcept;
-    void pay() noexcept;
+    [[gnu::cold]] void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
     void earn(purse& credits, credit_pool& pool) noexcept {
         credits.earn();
@@ -282,10 +319,10 @@ class alignas(64) worker {
             settle_finished();
     }
     [[gnu::always_inline]] inline token_state run_callable(token_node& node) noexcept;
-    [[gnu::always_inline]] inline void execute_free(token_node& node, bool owns_reference) noexcept;
-    [[gnu::noinline]] void execute_anchored(token_node& node, bool owns_reference) noexcept;
+    [[gnu::always_inline]] inline void execute_free(token_node& node, grip held) noexcept;
+    [[gnu::noinline]] void execute_anchored(token_node& node, grip held) noexcept;
     [[gnu::noinline, nodiscard]] bool end_execution(token_node& node, token_state outcome,
-                                                    bool owns_reference) noexcept;
+                                                    grip held) noexcept;
     void settle_taken() noexcept;
     void settle_finished() noexcept;
 

@@ -10,6 +10,7 @@
 
 #include "domain/worker.hpp"
 #include "locality/chain.hpp"
+#include "runtime_core.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"
 
@@ -59,141 +60,161 @@ void gate::anchorage::move_into(token_node& node) noexcept {
     pin_.reset();
 }
 
-gate::caller gate::calling() {
-    worker* self = worker::current();
-    if (self != nullptr && &self->owner() != &crew_) self = nullptr;
+[[gnu::always_inline]] inline gate::caller gate::calling() {
+    worker* const self = worker::current_of(crew_);
     return {.mine = submitters_.mine(),
             .self = self,
             .outer = self != nullptr ? self->current_chain() : nullptr};
+}
+
+// With credits that the thread has already: no shared line is touched.
+bool gate::reserve_at_hand(submitter& mine, unsigned domain, lane which, route way) noexcept {
+    if (mine.in_flight_credits <= 0) [[unlikely]]
+        return false;
+    if (way == route::mailbox) {
+        std::int64_t& credits = mine.at(domain, which).credits;
+        if (credits <= 0) [[unlikely]]
+            return false;
+        --credits;
+    }
+    --mine.in_flight_credits;
+    return true;
 }
 
 token_node* gate::begin(operation_core& operation, const frame_type& type, admission how,
                         call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
-    const caller who = calling();
-    if (operation.anchors) return begin_anchored(operation, type, how, key, who);
-    if (who.outer != nullptr) return begin_in_chain(operation, type, how, who);
-    submitter& mine = who.mine;
+    if (operation.anchors) return begin_anchored(operation, type, how, key);
+    const auto [mine, self, outer] = calling();
+    if (outer != nullptr) return begin_in_chain(operation, type, how, mine, *self, *outer);
     const weight weight_class = operation.weight_class;
-    reservation room{.which = lane_of(weight_class, false)};
-    if (who.self != nullptr && !operation.staggered && who.self->keeps(weight_class)) {
-        room.where.domain = who.self->domain_index();
-        room.way = route::deque;
-        if (!placement_.contains(weight_class, room.where.domain)) [[unlikely]] {
+    const lane which = lane_of(weight_class, false);
+    token_node* node = nullptr;
+    if (self != nullptr && !operation.staggered && self->keeps(weight_class)) {
+        unsigned domain = self->domain_index();
+        if (!placement_.contains(weight_class, domain)) [[unlikely]] {
             // A worker below the range, which may steal from it, keeps what it creates, too: as if
             // that had been placed by turns and stolen at once. It runs it when it is idle.
-            room.where = next_turn(mine, weight_class);
+            domain = next_turn(mine, weight_class).domain;
             static_cast<void>(use_up_position(mine, weight_class));
         }
+        node = admit(operation, type, how, mine,
+                     {.where = {domain}, .which = which, .way = route::deque}, {});
     } else {
-        room.where = next_place(mine, weight_class);
+        node = admit(operation, type, how, mine,
+                     {.where = next_place(mine, weight_class), .which = which}, {});
+        if (node != nullptr && node->way == route::mailbox) [[likely]]
+            node->position = use_up_position(mine, weight_class);
     }
-    token_node* node = admit(operation, type, how, who, room, {});
-    if (node == nullptr) return nullptr;
-    node->runtime = operation.runtime;
-    if (room.way == route::mailbox) node->position = use_up_position(mine, weight_class);
+    if (node != nullptr) [[likely]]
+        node->runtime = operation.runtime;
     return node;
 }
 
 // A member of the caller's chain that is nothing else.
 token_node* gate::begin_in_chain(operation_core& operation, const frame_type& type, admission how,
-                                 caller who) {
-    reservation room{.where = {.domain = who.outer->domain()},
-                     .which = lane_of(operation.weight_class, true),
-                     .fixed = true};
-    if (may_stay(who, room)) room.way = route::deque;
-    token_node* node = admit(operation, type, how, who, room, {.chained = true});
+                                 submitter& mine, worker& self, chain& outer) {
+    const unsigned domain = outer.domain();
+    token_node* node = admit(operation, type, how, mine,
+                             {.where = {domain},
+                              .which = lane_of(operation.weight_class, true),
+                              .way = may_stay(&self, domain) ? route::deque : route::mailbox,
+                              .fixed = true},
+                             {.chained = true});
     if (node == nullptr) return nullptr;
-    who.self->memberships.take(*who.outer);
-    node->calls = who.outer;
+    self.memberships.take(outer);
+    node->calls = &outer;
     return node;
 }
 
 // Precedence: the chain that it is created in, then its key, then its position.
 token_node* gate::begin_anchored(operation_core& operation, const frame_type& type, admission how,
-                                 call_key key, caller who) {
+                                 call_key key) {
     const bool sticky = operation.keys != call_keys::none;
     // The line of its slot comes while the rest is prepared.
     if (sticky && !operation.serial) {
         crew_.sticky_keys.prefetch(crew_.sticky_keys.slot_of(key.hash));
     }
-    submitter& mine = who.mine;
+    const auto [mine, self, outer] = calling();
     const weight weight_class = operation.weight_class;
     anchorage anchor(crew_);
     reservation room{.which = lane_of(weight_class, true)};
     bool by_position = false;
-    if (who.outer != nullptr) {
-        room.where.domain = who.outer->domain();
+    if (outer != nullptr) {
+        room.where.domain = outer->domain();
     } else {
         room.where = next_place_with_room(mine, weight_class, room.which);
         by_position = true;
     }
     if (sticky) {
         const unsigned candidate = room.where.domain;
-        const unsigned shared = anchor.take(operation, key, candidate, who.outer != nullptr);
-        if (who.outer == nullptr) {
+        const unsigned shared = anchor.take(operation, key, candidate, outer != nullptr);
+        if (outer == nullptr) {
             room.where.domain = shared;
             by_position = anchor.first();
             if (shared != candidate) mine.redirected.add();
         }
     }
-    room.fixed = sticky || who.outer != nullptr;
+    room.fixed = sticky || outer != nullptr;
     room.line = anchor.line();
-    if (room.line == nullptr && !by_position && may_stay(who, room)) room.way = route::deque;
-    token_node* node =
-        admit(operation, type, how, who, room,
-              {.chained = operation.lead != nullptr || who.outer != nullptr,
-               .serial = room.line != nullptr,
-               .pinned = anchor.pinned()});
+    if (room.line == nullptr && !by_position && may_stay(self, room.where.domain)) {
+        room.way = route::deque;
+    }
+    token_node* node = admit(operation, type, how, mine, room,
+                             {.chained = operation.lead != nullptr || outer != nullptr,
+                              .serial = room.line != nullptr,
+                              .pinned = anchor.pinned()});
     if (node == nullptr) return nullptr;
+    const unsigned home = node->domain.load(std::memory_order_relaxed);
     try {
         if (operation.lead != nullptr) {
-            node->calls = &open_chain(operation.runtime, room.where.domain, who.outer, node->id,
-                                      *node->label, *operation.lead);
-        } else if (who.outer != nullptr) {
-            who.self->memberships.take(*who.outer);
-            node->calls = who.outer;
+            node->calls = &open_chain(operation.runtime, home, outer, node->id, *node->label,
+                                      *operation.lead);
+        } else if (outer != nullptr) {
+            self->memberships.take(*outer);
+            node->calls = outer;
         } else {
             node->runtime = operation.runtime;
         }
     } catch (const std::bad_alloc&) {
+        release(home, room.which, node->way);
         free_node(*node, type.size_class);
-        release(room);
         throw;
     }
     anchor.move_into(*node);
     // Tokens that ran meanwhile on this thread may have used the block up.
-    if (by_position && room.way == route::mailbox) use_up_position(mine, weight_class);
+    if (by_position && node->way == route::mailbox) use_up_position(mine, weight_class);
     return node;
 }
 
-// An anchored token whose domain is that of the worker that creates it.
-bool gate::may_stay(const caller& who, const reservation& room) {
-    return who.self != nullptr && room.where.domain == who.self->domain_index() &&
-           who.self->has_room(deque_kind::anchored);
+// An anchored token whose domain is that of the worker that creates it stays there.
+bool gate::may_stay(const worker* self, unsigned domain) noexcept {
+    return self != nullptr && domain == self->domain_index() &&
+           self->has_room(deque_kind::anchored);
 }
 
 // What is the same for all calls: room, a node, its number, and where it goes. Null if refused.
 token_node* gate::admit(operation_core& operation, const frame_type& type, admission how,
-                        const caller& who, reservation& room, ties bound) {
-    submitter& mine = who.mine;
+                        submitter& mine, const reservation& wanted, ties bound) {
     const weight weight_class = operation.weight_class;
     const operation_label* label = find_label(*operation.label, type);
-    if (!reserve_at_hand(mine, room)) [[unlikely]] {
-        // A copy, so that the usual path keeps it in registers.
-        reservation found = room;
-        if (!reserve_slowly(operation, who, found, how)) {
+    unsigned domain = wanted.where.domain;
+    route way = wanted.way;
+    if (!reserve_at_hand(mine, domain, wanted.which, way)) [[unlikely]] {
+        reservation room = wanted;
+        if (!reserve_slowly(operation, room, how)) {
             mine.refused[index_of(weight_class)].add();
             return nullptr;
         }
-        room = found;
+        domain = room.where.domain;
+        way = room.way;
     }
     token_node* node = nullptr;
     try {
         node = allocate_node(type.size_class);
     } catch (const std::bad_alloc&) {
-        release(room);
+        release(domain, wanted.which, way);
         throw;
     }
     if (mine.next_id == mine.end_id) [[unlikely]] {
@@ -203,9 +224,9 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
     }
     // Everything but the state word and what `bound` stands for; it may have been another token.
     // Relaxed: published with the node.
-    node->domain.store(static_cast<std::uint16_t>(room.where.domain), std::memory_order_relaxed);
+    node->domain.store(static_cast<std::uint16_t>(domain), std::memory_order_relaxed);
     node->weight_class = weight_class;
-    node->way = room.way;
+    node->way = way;
     node->chained = bound.chained;
     node->serial = bound.serial;
     node->pinned = bound.pinned;
@@ -216,7 +237,7 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
     return node;
 }
 
-void gate::commit(token_node& node) {
+void gate::commit(token_node& node, holders held_by) {
     submitter& mine = submitters_.mine();
     const weight weight_class = node.weight_class;
     own_counter& accepted = mine.accepted[index_of(weight_class)];
@@ -224,27 +245,13 @@ void gate::commit(token_node& node) {
     // counts this token, and its workers stay, or this sees that the runtime has closed.
     accepted.add();
     light_fence();
-    if (crew_.current_phase() != phase::open) [[unlikely]] {
-        // For the look at what this thread executes, which kill() ends without a heavy fence.
-        full_fence();
-        try {
-            open_or_throw(*node.operation);
-        } catch (...) {
-            accepted.retract();
-            full_fence();
-            crew_.tell_quiet();
-            node.type().drop_arguments(node);
-            abandon(node);
-            throw;
-        }
-    }
-    if (node.serial) {
-        node.state.start(token_state::waiting, 2);
-        // Nobody has a handle yet who could have killed it.
-        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+    if (crew_.current_phase() != phase::open) [[unlikely]]
+        commit_or_throw(node, accepted);
+    if (node.serial) [[unlikely]] {
+        commit_serial(node, held_by);
         return;
     }
-    node.state.start(token_state::admitted, 2);
+    node.state.start(token_state::admitted, static_cast<std::uint32_t>(held_by));
     if (node.way == route::mailbox) {
         const bool anchored = node.anchored();
         const unsigned hint = crew_.chosen().workers_per_core == 1 || anchored
@@ -255,21 +262,42 @@ void gate::commit(token_node& node) {
         crew_.post(node, home, which, *mine.at(home, which).box, hint);
         return;
     }
-    worker* self = worker::current();
-    if (node.way == route::deque && self->keep(node)) [[likely]]
+    worker& self = *worker::current();
+    if (node.way == route::deque && self.keep(node)) [[likely]]
         return;
     // Beyond the limits; or what its arguments' constructors have called has filled the deque.
     static_cast<void>(node.state.begin_execution());
-    self->execute(node, true);
+    self.execute(node, grip::entry);
+}
+
+// The runtime is closing, or has closed since begin().
+void gate::commit_or_throw(token_node& node, own_counter& accepted) {
+    // For the look at what this thread executes, which kill() ends without a heavy fence.
+    full_fence();
+    try {
+        open_or_throw(*node.operation);
+    } catch (...) {
+        accepted.retract();
+        full_fence();
+        crew_.tell_quiet();
+        node.type().drop_arguments(node);
+        abandon(node);
+        throw;
+    }
+}
+
+void gate::commit_serial(token_node& node, holders held_by) {
+    node.state.start(token_state::waiting, static_cast<std::uint32_t>(held_by));
+    // Nobody has a handle yet who could have killed it.
+    if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
 }
 
 void gate::abandon(token_node& node) noexcept {
     if (node.chained) node.calls->leave_and_release();
     if (node.serial) crew_.strands.leave(*node.line);
     if (node.pinned) crew_.sticky_keys.release(node.pin.slot);
-    release({.where = {.domain = node.domain.load(std::memory_order_relaxed)},
-             .which = lane_of(node.weight_class, node.anchored()),
-             .way = node.way});
+    release(node.domain.load(std::memory_order_relaxed),
+            lane_of(node.weight_class, node.anchored()), node.way);
     free_node(node, node.type().size_class);
 }
 
@@ -386,6 +414,15 @@ std::uint64_t gate::redirected() const {
     std::uint64_t sum = 0;
     submitters_.for_each([&](const submitter& each) { sum += each.redirected.value(); });
     return sum;
+}
+
+token_node* begin_call(operation_core& operation, const frame_type& type, admission how,
+                       call_key key) {
+    return operation.runtime->entrance().begin(operation, type, how, key);
+}
+
+void commit_call(token_node& node, holders held_by) {
+    node.operation->runtime->entrance().commit(node, held_by);
 }
 
 }  // namespace tokengate::detail

@@ -26,12 +26,13 @@ class gate {
 
     /// Anchors a call, reserves room for it, numbers and places it. Null if refused.
     /// @throws runtime_stopped, std::bad_alloc
-    [[nodiscard]] token_node* begin(operation_core& operation, const frame_type& type,
-                                    admission how, call_key key);
+    [[gnu::always_inline, nodiscard]] inline token_node* begin(operation_core& operation,
+                                                               const frame_type& type,
+                                                               admission how, call_key key);
 
     /// Puts a begun token into its mailbox.
     /// @throws runtime_stopped if the runtime was stopped since begin(); the token is gone then
-    void commit(token_node& node);
+    [[gnu::always_inline]] inline void commit(token_node& node, holders held_by);
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
@@ -48,7 +49,7 @@ class gate {
     [[nodiscard]] std::uint64_t redirected() const;
 
   private:
-    /// Who calls what.
+    /// Who calls.
     struct caller {
         submitter& mine;
         worker* self;  ///< null if the thread is no worker of this runtime
@@ -100,15 +101,19 @@ class gate {
     };
 
     [[nodiscard]] caller calling();
-    [[nodiscard]] token_node* begin_in_chain(operation_core& operation, const frame_type& type,
-                                             admission how, caller who);
-    [[nodiscard]] token_node* begin_anchored(operation_core& operation, const frame_type& type,
-                                             admission how, call_key key, caller who);
-    [[nodiscard]] static bool may_stay(const caller& who, const reservation& room);
+    [[gnu::noinline, nodiscard]] token_node* begin_in_chain(operation_core& operation,
+                                                            const frame_type& type, admission how,
+                                                            submitter& mine, worker& self,
+                                                            chain& outer);
+    [[gnu::noinline, nodiscard]] token_node* begin_anchored(operation_core& operation,
+                                                            const frame_type& type, admission how,
+                                                            call_key key);
+    [[nodiscard]] static bool may_stay(const worker* self, unsigned domain) noexcept;
     [[gnu::always_inline, nodiscard]] inline token_node* admit(operation_core& operation,
                                                                const frame_type& type,
-                                                               admission how, const caller& who,
-                                                               reservation& room, ties bound);
+                                                               admission how, submitter& mine,
+                                                               const reservation& wanted,
+                                                               ties bound);
     [[gnu::always_inline, nodiscard]] inline place next_turn(submitter& mine,
                                                              weight weight_class) noexcept;
     [[gnu::always_inline, nodiscard]] inline place next_place(submitter& mine,
@@ -117,18 +122,23 @@ class gate {
                                              lane which) noexcept;
     [[gnu::always_inline]] inline std::uint64_t use_up_position(submitter& mine,
                                                                 weight weight_class) noexcept;
-    [[nodiscard]] static bool reserve_at_hand(submitter& mine, const reservation& room) noexcept;
+    [[gnu::always_inline, nodiscard]] static inline bool reserve_at_hand(submitter& mine,
+                                                                         unsigned domain,
+                                                                         lane which,
+                                                                         route way) noexcept;
     [[nodiscard]] bool reserve(submitter& mine, weight weight_class, reservation& room);
     [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class, reservation& room);
-    [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, caller who,
-                                                 reservation& room, admission how);
+    [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, reservation& room,
+                                                 admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self, bool stalled);
-    void release(const reservation& room) noexcept;
+    void release(unsigned domain, lane which, route way) noexcept;
     void open_box(submitter& mine, unsigned domain, lane which);
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which);
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
-    void open_or_throw(const operation_core& operation) const;
+    [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
+    [[gnu::noinline]] void commit_serial(token_node& node, holders held_by);
+    [[gnu::cold]] void open_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
 
     crew& crew_;

@@ -19,18 +19,6 @@ constexpr std::chrono::milliseconds look_again{1};
 
 }  // namespace
 
-// With credits that the thread has already: no shared line is touched.
-bool gate::reserve_at_hand(submitter& mine, const reservation& room) noexcept {
-    if (mine.in_flight_credits <= 0) return false;
-    if (room.way == route::mailbox) {
-        std::int64_t& credits = mine.at(room.where.domain, room.which).credits;
-        if (credits <= 0) return false;
-        --credits;
-    }
-    --mine.in_flight_credits;
-    return true;
-}
-
 // The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
 // another class could use. The other way round nobody is hurt: without in-flight credits all wait.
 bool gate::reserve(submitter& mine, weight weight_class, reservation& room) {
@@ -58,10 +46,10 @@ bool gate::reserve_lane(submitter& mine, weight weight_class, reservation& room)
     return false;
 }
 
-bool gate::reserve_slowly(const operation_core& operation, caller who, reservation& room,
-                          admission how) {
+bool gate::reserve_slowly(const operation_core& operation, reservation& room, admission how) {
     const weight weight_class = operation.weight_class;
-    submitter& mine = who.mine;
+    submitter& mine = submitters_.mine();
+    worker* const self = worker::current_of(crew_);
     if (room.way == route::mailbox) open_box(mine, room.where.domain, room.which);
     if (reserve(mine, weight_class, room)) return true;
     // What workers have collected and not given back may do: that of this lane, or of another one
@@ -87,17 +75,17 @@ bool gate::reserve_slowly(const operation_core& operation, caller who, reservati
     }
     std::optional<blocking_section> blocked;
     std::optional<worker::isolation> limits;
-    if (who.self != nullptr && who.self->has_turn()) limits.emplace(*who.self);
+    if (self != nullptr && self->has_turn()) limits.emplace(*self);
     bool stalled = false;  // a millisecond has passed without room
     for (;;) {
-        if (who.self != nullptr) {
-            if (who.self->help()) {
+        if (self != nullptr) {
+            if (self->help()) {
                 if (reserve(mine, weight_class, room)) return true;
                 continue;
             }
             if (collect_and_reserve()) return true;
-            if (reserve_beyond(mine, weight_class, room, *who.self, stalled)) return true;
-            who.self->settle_all();
+            if (reserve_beyond(mine, weight_class, room, *self, stalled)) return true;
+            self->settle_all();
             if (!blocked) blocked.emplace();
         }
         if (collect_and_reserve()) return true;
@@ -113,7 +101,7 @@ bool gate::reserve_slowly(const operation_core& operation, caller who, reservati
             return true;
         }
         std::optional<worker::pause> waiting;
-        if (who.self != nullptr) waiting.emplace(*who.self);
+        if (self != nullptr) waiting.emplace(*self);
         stalled = !crew_.room.wait(ticket, steady_after(look_again));
     }
 }
@@ -157,11 +145,9 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
     return false;
 }
 
-void gate::release(const reservation& room) noexcept {
-    if (room.way == route::here) return;
-    if (room.way == route::mailbox) {
-        crew_.give_back(crew_.at(room.where.domain).box.credits(room.which), 1);
-    }
+void gate::release(unsigned domain, lane which, route way) noexcept {
+    if (way == route::here) return;
+    if (way == route::mailbox) crew_.give_back(crew_.at(domain).box.credits(which), 1);
     crew_.give_back(crew_.in_flight, 1);
 }
 

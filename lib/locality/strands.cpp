@@ -42,9 +42,7 @@ void* take_memory() {
     return node;
 }
 
-void give_memory(void* memory) noexcept {
-    free_node(*new (memory) token_node, record_class);
-}
+void give_memory(void* memory) noexcept { free_node(*new (memory) token_node, record_class); }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -274,6 +275,33 @@ TEST_CASE("a_token_whose_handle_is_dropped_runs_all_the_same") {
         CHECK(ran.load() == 1000);
         CHECK(rt.stats().total().completed == 1000);
     }
+}
+
+TEST_CASE("a_posted_token_runs_and_is_counted_though_nobody_holds_it") {
+    runtime rt({.cores = 2});
+    std::atomic<int> sum{0};
+    auto add = rt.operation("add", [&](int value) { sum += value; });
+    auto fail = rt.operation("fail", [] { throw std::runtime_error("nobody hears this"); });
+    auto any = rt.operation("any", [&](auto value) { sum += static_cast<int>(value); });
+    auto serial = rt.operation("serial", {.sticky = sticky::by_arguments(sticky::serial)},
+                               [&](int value) { sum += value; });
+    auto parent = rt.operation("parent", [&] {
+        for (int i = 0; i < 10; ++i) add.post(100);
+    });
+    for (int i = 0; i < 100; ++i) {
+        add.post(1);
+        any.post(2L);
+        serial.post(3);
+    }
+    fail.post();
+    parent.post();
+    rt.wait_idle();
+    CHECK(sum == 100 * (1 + 2 + 3) + 1000);
+    const auto total = rt.stats().total();
+    CHECK(total.completed == 311);
+    CHECK(total.failed == 1);
+    rt.stop();
+    CHECK_THROWS_AS(add.post(1), runtime_stopped);
 }
 
 }  // namespace tokengate::test

@@ -300,10 +300,11 @@ template <class... D, class... A>
                                                                : core.name_key);
 }
 
-/// Makes a call: room, node, frame, mailbox. Null only if refused.
+/// Makes a call: room, node, frame, mailbox. Null only if refused; otherwise only to be used if the
+/// caller holds the token.
 template <class R, class... P, class... A>
-[[nodiscard]] token_node* make_call(operation_core& core, const frame_type& type, admission how,
-                                    A&&... args) {
+token_node* make_call(operation_core& core, const frame_type& type, admission how, holders held_by,
+                      A&&... args) {
     using arguments = arguments_place<R, P...>;
     const call_key key = core.keys == call_keys::by_arguments
                              ? key_of_call<std::decay_t<P>...>(core, args...)
@@ -321,7 +322,7 @@ template <class R, class... P, class... A>
             throw;
         }
     }
-    commit_call(*node);
+    commit_call(*node, held_by);
     return node;
 }
 

@@ -100,7 +100,7 @@ struct token_node {
     [[nodiscard]] const frame_type& type() const noexcept { return *label->type; }
 
     /// True if it may run in one domain only.
-    [[nodiscard]] bool anchored() const noexcept { return chained || serial || pinned; }
+    [[nodiscard]] bool anchored() const noexcept { return (chained | serial | pinned) != 0; }
 };
 
 static_assert(sizeof(token_node) == 48, "a small token fits one cache line");
@@ -146,11 +146,17 @@ enum class admission : std::uint8_t {
 [[nodiscard]] token_node* begin_call(operation_core& operation, const frame_type& type,
                                      admission how, call_key key);
 
+/// Who holds a token from the start.
+enum class holders : std::uint8_t {
+    runtime = 1,  ///< nobody else: it may be gone as soon as it is committed
+    caller = 2,   ///< the caller, too
+};
+
 /// Second half: the frame is built; puts the token into its mailbox and wakes a worker if one is
-/// needed. The node carries two references: the runtime's and the caller's.
+/// needed.
 /// @throws runtime_stopped if the runtime has been stopped since begin_call(); frame, room and node
 ///         are gone then
-void commit_call(token_node& node);
+void commit_call(token_node& node, holders held_by);
 
 /// Instead of the second half, when building the frame has thrown: returns room and node.
 void abandon_call(token_node& node) noexcept;
@@ -165,8 +171,9 @@ enum class helping : std::uint8_t {
 };
 
 /// Waits until the token is terminal, by sleeping or, on a worker, by running other tokens.
+/// @param alone  no other thread can use the caller's handle meanwhile
 /// @throws runtime_forked in a child process; deadlock if the wait could never end
-void wait_terminal(token_node& node, helping how);
+void wait_terminal(token_node& node, helping how, bool alone = false);
 
 /// The same until `deadline` (std::chrono::steady_clock nanoseconds). True if terminal.
 [[nodiscard]] bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how);

@@ -88,6 +88,16 @@ class state_word {
         return begin(0);
     }
 
+    /// The same, where nobody but the caller can reach the token: it has taken its entry, and has
+    /// in its hands what must be the only handle for this to succeed. No read-modify-write.
+    [[nodiscard]] bool begin_alone() noexcept {
+        // Acquire: pairs with the release of who dropped another handle.
+        if (word_.load(std::memory_order_acquire) != pack(token_state::admitted, 2)) return false;
+        // Relaxed: as in begin_execution().
+        word_.store(pack(token_state::executing, 2), std::memory_order_relaxed);
+        return true;
+    }
+
     /// admitted -> executing, by a worker that leaves the mailbox's entry behind as a husk.
     [[nodiscard]] bool begin_execution_leaving_husk() noexcept { return begin(husk_bit); }
 
@@ -140,6 +150,16 @@ class state_word {
         return word_.load(std::memory_order_acquire) == pack(token_state::executing, 1);
     }
 
+    /// executing -> `outcome`, for who has begun it alone and has taken it off its execution stack;
+    /// gives up the runtime's reference. False if it was killed meanwhile. No read-modify-write.
+    [[nodiscard]] bool finish_alone(token_state outcome) noexcept {
+        // Acquire: pairs with the release of who killed it while it was on the stack.
+        if (word_.load(std::memory_order_acquire) != pack(token_state::executing, 2)) return false;
+        // Release: as in finish(), for handles that the only one is copied to.
+        word_.store(pack(outcome, 1), std::memory_order_release);
+        return true;
+    }
+
     /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
     /// reference in the same step.
     [[nodiscard]] finished finish(token_state outcome, bool drop_reference) noexcept {
@@ -170,6 +190,9 @@ class state_word {
 
     /// Gives up a reference. True if it was the last: the caller recycles the token.
     [[nodiscard]] bool release() noexcept {
+        // Nobody else can reach a token whose only reference is the caller's. Acquire: pairs with
+        // the release of those who have let go.
+        if (references_of(word_.load(std::memory_order_acquire)) == 1) return true;
         // Release: what this holder did comes before the recycling; acquire: for the one who does.
         const std::uint32_t before = word_.fetch_sub(one_reference, std::memory_order_acq_rel);
         assert(references_of(before) > 0);
