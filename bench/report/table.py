@@ -3,10 +3,11 @@
 
 import itertools
 
-from report import goals
+from report import goals, tuning
 from report.machine import disturbed
 from report.summary import label, unit
-from report.text import number, percent, print_blocks
+from report.sweeps import sweep_lines
+from report.text import number, print_blocks
 
 COLUMNS = {"oneTBB": "raw oneTBB", "TokenGate": "TokenGate"}
 BESIDE = "serial, others"  # one column for all that is neither
@@ -108,6 +109,7 @@ def print_report(report):
         print_works(report)
     print_scaling(report)
     print_sweeps(report)
+    tuning.print_tuning(report)
     for each in warnings(report):
         print(each)
 
@@ -153,30 +155,3 @@ def print_sweeps(report):
             for value, point in points.items():
                 if "error" in point:
                     print(f"{sweep['variable']}={value} {work_id}: {point['error']}")
-
-
-def sweep_lines(sweep, points):
-    """Each contender of a work over the values of a setting: what was measured, and relative to
-    the base. oneTBB's contenders do not know the setting: they show how much the machine changed
-    meanwhile."""
-    known = [points[each] for each in sweep["values"] if "error" not in points[each]]
-    if not known:
-        return
-    base = points[sweep["base"]]
-    for name, contender in known[0]["contenders"].items():
-        if contender["family"] not in ("oneTBB", "TokenGate"):
-            continue
-        cells, relative = [], []
-        for each in sweep["values"]:
-            if "error" in points[each]:
-                cells.append("failed")
-                relative.append(None)
-                continue
-            value = points[each]["contenders"][name]["value"]
-            usual = base["contenders"][name]["value"] if "error" not in base else None
-            share = value / usual if usual else None
-            relative.append(share)
-            change = "" if share is None or each == sweep["base"] else f" {percent(share - 1)}"
-            cells.append(number(value) + change)
-        yield {"name": name, "family": contender["family"], "unit": unit(known[0]),
-               "cells": cells, "relative": relative}
