@@ -189,7 +189,8 @@ class tokens {
   private:
     // Room for all tokens in each lane: the tokens of a class may all wait in one.
     static config roomy(const setting& given) {
-        config wanted = one_worker_a_core(given);
+        config wanted = one_domain_a_thread(given);
+        wanted.workers_per_core = 1;  // as many as hold() holds
         wanted.in_flight_limit = static_cast<std::int64_t>(given.tasks + given.threads);
         wanted.mailbox_capacity = wanted.in_flight_limit;
         return wanted;

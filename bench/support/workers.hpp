@@ -13,17 +13,17 @@
 
 namespace tokengate::bench {
 
-/// `threads` domains of one worker each. Everything else is as compiled in, or as TOKENGATE_* says,
-/// so that a setting can be tried out without a build.
-[[nodiscard]] inline config one_worker_a_core(const setting& given) {
-    return {.cores = static_cast<int>(given.threads), .workers_per_core = 1};
+/// A domain for each of the setting's threads. Everything else is as compiled in, one worker a
+/// domain by default, or as TOKENGATE_* says, so that a setting can be tried out without a build.
+[[nodiscard]] inline config one_domain_a_thread(const setting& given) {
+    return {.cores = static_cast<int>(given.threads)};
 }
 
 /// A runtime, and how many tokens it has completed so far.
 class checked_runtime {
   public:
     explicit checked_runtime(const config& wanted) : runtime_(wanted) {}
-    explicit checked_runtime(const setting& given) : checked_runtime(one_worker_a_core(given)) {}
+    explicit checked_runtime(const setting& given) : checked_runtime(one_domain_a_thread(given)) {}
 
     [[nodiscard]] runtime& get() noexcept { return runtime_; }
     [[nodiscard]] const runtime& get() const noexcept { return runtime_; }
