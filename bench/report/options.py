@@ -56,6 +56,12 @@ def parser():
                         help="where the report goes (next to the figures)")
     parser.add_argument("--strict", action="store_true",
                         help="fail if a goal is missed; with --compare, if something got slower")
+    parser.add_argument("--lto", action="store_true",
+                        help="build with link-time optimisation, in build-lto")
+    parser.add_argument("--pgo", action="store_true",
+                        help="build by the profile of a training run, in build-pgo; with --lto in "
+                             "build-lto-pgo")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="list the works and end")
     parser.usage = "./dev bench [WORK ...] [options]"
     return parser

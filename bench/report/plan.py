@@ -51,7 +51,8 @@ class Plan:
         if self.sweeps:
             points = sum(len(wanted.complete(build)[0]) * len(works)
                          for wanted, works in self.sweeps)
-            parts.append(f"{len(self.sweeps)} settings, {points} points, {in_words(self.sweep_s)}")
+            count = "1 setting" if len(self.sweeps) == 1 else f"{len(self.sweeps)} settings"
+            parts.append(f"{count}, {points} points, {in_words(self.sweep_s)}")
         total = in_words(self.curve_s + self.sweep_s)
         exact = ("values that make a work slow take longer" if self.certain
                  else "not all works could be tried out, so it may be more")

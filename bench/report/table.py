@@ -58,9 +58,16 @@ def print_works(report):
         print(f"{met} goals met, {missed} missed")
 
 
+def compiled_by(report):
+    """The compiler, and what it was told to do beyond the usual."""
+    build = report["build"]
+    return ", ".join([report["compiler"], *(["LTO"] if build.get("b_lto") else []),
+                      *(["PGO"] if build.get("b_pgo") == "use" else [])])
+
+
 def header(report):
     machine = report["machine"]
-    return (f"{machine['cpu']}, {machine['cpus']} CPUs; {report['compiler']}; "
+    return (f"{machine['cpu']}, {machine['cpus']} CPUs; {compiled_by(report)}; "
             f"oneTBB {report['onetbb']}; revision {report['revision']}")
 
 
@@ -72,6 +79,8 @@ def warnings(report):
         yield f"the goals are those of {goals.GOAL_THREADS} threads, so nothing is judged"
     if report["build"].get("buildtype") not in ("release", "custom") and not report["quick"]:
         yield f"this is a {report['build'].get('buildtype')} build: its times say nothing"
+    if report["build"].get("b_pgo") == "generate":
+        yield "this build is instrumented for a profile: its times say nothing"
     for name, text in report.get("environment", {}).items():
         yield f"{name}={text} was set"
     if report["quick"]:
@@ -81,20 +90,24 @@ def warnings(report):
             others, steal = disturbed(work)
             yield (f"{name}: other programs used {others:.0%} of the machine (and its host "
                    f"{steal:.0%}) meanwhile: do not trust these times")
+    for sweep in report.get("sweeps", {}).values():
+        points = [point for points in sweep["works"].values() for point in points.values()
+                  if "error" not in point]
+        loud = [disturbed(point) for point in points if disturbed(point)]
+        if loud:
+            others, steal = max(loud, key=sum)
+            yield (f"sweep of {sweep['setting']}: at {len(loud)} of {len(points)} points other "
+                   f"programs used up to {others:.0%} of the machine (and its host {steal:.0%}): "
+                   "do not trust these times")
 
 
 def everything(report):
-    """All that was measured: (what it is called, the work)."""
+    """All that was measured but sweeps: (what it is called, the work)."""
     yield from report["works"].items()
     for work_id, by_threads in report.get("scaling", {}).get("works", {}).items():
         for threads, work in by_threads.items():
             if int(threads) != report["threads"]:
                 yield f"{work_id} with {threads} threads", work
-    for sweep in report.get("sweeps", {}).values():
-        for work_id, points in sweep["works"].items():
-            for value, point in points.items():
-                if "error" not in point:
-                    yield f"{work_id} with {sweep['setting']} {value}", point
 
 
 def print_report(report):

@@ -119,7 +119,7 @@ class CommandLine(unittest.TestCase):
         text = self.bench("P1", "--sweep", "spin_time=0,50")
         # 2 values, 3 passes, 2 rounds and one to warm up, each of a million tasks at 70 ns, or at
         # 90 ns where the value makes TokenGate half as fast.
-        self.assertRegex(text, "1 settings, 2 points, [1-3] s: about [1-3] s in all")
+        self.assertRegex(text, "1 setting, 2 points, [1-3] s: about [1-3] s in all")
 
     def test_tuning_measures_curves_and_settings(self):
         text = self.bench("--tuning", "--quick", BENCH_STAND_IN_CURVES="1")
