@@ -32,9 +32,10 @@ class Probe:
         return self.beside_s + self.round_s * (rounds + 1)
 
 
-def probe(binary, work_id, threads, settings=None):
+def probe(binary, work_id, threads, settings=None, quick=False):
     """One quick round of a work.
 
+    @param quick  whether it will be measured like this, too
     @param settings  environment variables; those of settings that are to be swept"""
     start = time.monotonic()
     told = subprocess.run(
@@ -53,7 +54,7 @@ def probe(binary, work_id, threads, settings=None):
     measured = sum(each["ns_per_task"] for each in runs) * work["tasks"] / 1e9
     counted = [each["ns_per_task"] for each in runs if each["round"] > 0]
     return Probe(work["curve"], sources,
-                 sum(counted) * work["all_tasks"] / 1e9 + REST_S * len(counted),
+                 sum(counted) * work["tasks" if quick else "all_tasks"] / 1e9 + REST_S * len(counted),
                  max(0.0, passed - measured - REST_S * len(runs)), work["most_rounds"])
 
 

@@ -16,7 +16,7 @@ class Plan:
         self.curve_s = self.sweep_s = 0.0
         self.certain = True
         self.probes = {}
-        self.threads = options.threads[0]
+        self.threads, self.quick = options.threads[0], options.quick
         for work in known if curves else []:
             seen = self.look(binary, work, variables(sweeps, work, build))
             if seen.curve:
@@ -40,7 +40,7 @@ class Plan:
 
     def look(self, binary, work, settings):
         if work not in self.probes:
-            self.probes[work] = probe(binary, work, self.threads, settings)
+            self.probes[work] = probe(binary, work, self.threads, settings, self.quick)
         return self.probes[work]
 
     def announcement(self, build):

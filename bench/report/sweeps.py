@@ -42,7 +42,7 @@ SETTINGS = {each.name: each for each in (
     Setting("deque_capacity", ("P3", "P4"), (16, 64, 256, 1024, 4096, 16384)),
     Setting("sticky_slots", ("P1a",), (16, 256, 4096, 65536, 1048576)),
     Setting("workers_per_core", ("P1", "P3", "P6"), (1, 2, 4)),
-    Setting("arena_slots", ("P3", "P6"), (-1, 0, 1, 2, 4)),
+    Setting("arena_slots", ("P3", "P6"), (-1, 0, 1, 2)),
     Setting("reserve_workers", ("P4", "P5"), (4, 8, 16, 64)),
     Setting("help_depth", ("P4", "P5"), (4, 16, 64, 256)),
     Setting("spin_time", ("P1", "P3", "P7"), (0, 10, 50, 200, 1000), "spin_time_us", "us"),

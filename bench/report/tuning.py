@@ -84,8 +84,11 @@ def shown(pair, limit, otherwise):
 
 
 def tables(report):
-    """[(what it is, head, rows)] of what the run has figures for."""
+    """[(what it is, head, rows)] of what the run has figures for; nothing of a quick run, whose
+    times are too short to quote."""
     found = []
+    if report["quick"]:
+        return found
     rows = list(curve_rows(report["works"].values()))
     if rows:
         found.append(("growth: the price of a task while something grows", CURVE_HEAD, rows))

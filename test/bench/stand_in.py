@@ -42,7 +42,7 @@ def main():
     dice = random.Random(work + spin)
     show(event="build", compiler="stand-in 1.0", onetbb="0", optimized=True)
     show(event="work", id=work, title=f"stand-in for {work}", tasks=10, threads=threads,
-         rounds=rounds, unit="ns/task", curve="tokens" if work in CURVE else "", at=CURVE.get(work, 0.0), all_tasks=10**6,
+         rounds=rounds, unit="ns/task", curve="tokens" if work in CURVE else "", at=CURVE.get(work, 0.0), all_tasks=10**8,
          most_rounds=0,
          contenders=[{"name": name, "family": each} for name, each in FAMILIES.items()],
          goals=[{"of": "tokengate", "against": ["task_group"], "figure": "median",
