@@ -5,74 +5,60 @@
 #include <tokengate/tokengate.hpp>
 
 #include "support/counted.hpp"
+#include "support/empty.hpp"
 #include "support/onetbb.hpp"
 #include "support/openmp.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
-#include "support/workers.hpp"
 
 namespace tokengate::bench {
 namespace {
 
-class task_group : public counted {
+class task_group : public with_arena<counted> {
   public:
-    explicit task_group(const setting& given)
-        : counted(given.tasks), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
         start();
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
-            for (std::uint64_t i = 0; i < runs(); ++i) group.run([] { tally::count(); });
+            run_empty(group, runs());
             group.wait();
         });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 // The submitter is busy almost to the end: one more worker would only get in its way.
-class enqueue : public counted {
+class enqueue : public with_arena<counted> {
   public:
-    explicit enqueue(const setting& given)
-        : counted(given.tasks), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
         const std::uint64_t end = start();
-        tbb::task_arena& arena = arena_.get();
-        for (std::uint64_t i = 0; i < runs(); ++i) arena.enqueue([] { tally::count(); });
+        enqueue_empty(arena(), runs());
         tally::wait_for(end);
     }
-
-  private:
-    sized_arena arena_;
 };
 
-class enqueue_deferred : public counted {
+class enqueue_deferred : public with_arena<counted> {
   public:
-    explicit enqueue_deferred(const setting& given)
-        : counted(given.tasks), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
         start();
-        tbb::task_arena& arena = arena_.get();
-        arena.execute([this, &arena] {
+        arena().execute([this] {
             tbb::task_group group;
             for (std::uint64_t i = 0; i < runs(); ++i) {
-                arena.enqueue(group.defer([] { tally::count(); }));
+                arena().enqueue(group.defer([] { tally::count(); }));
             }
             group.wait();
         });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 class openmp_tasks : public with_team<counted> {
   public:
-    explicit openmp_tasks(const setting& given) : with_team(given, given.tasks) {}
+    using with_team::with_team;
 
     void run() override {
         start();
@@ -83,27 +69,15 @@ class openmp_tasks : public with_team<counted> {
 };
 
 template <weight Weight>
-class tokens : public counted {
+class tokens : public with_empty_tokens<counted, Weight> {
   public:
-    explicit tokens(const setting& given)
-        : counted(given.tasks), runtime_(one_worker_a_core(given)) {}
+    using with_empty_tokens<counted, Weight>::with_empty_tokens;
 
     void run() override {
-        start();
-        for (std::uint64_t i = 0; i < runs(); ++i) static_cast<void>(empty_());
-        runtime_.wait_idle();
+        this->start();
+        this->submit(this->runs());
+        this->host().wait_idle();
     }
-
-    void verify() override {
-        counted::verify();
-        expect_completed(runtime_, completed_, runs());
-    }
-
-  private:
-    runtime runtime_;
-    operation<void()> empty_ =
-        runtime_.operation("empty", {.weight = Weight}, [] { tally::count(); });
-    std::uint64_t completed_ = 0;
 };
 
 const registration empty_tasks{{

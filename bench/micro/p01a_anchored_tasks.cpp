@@ -13,22 +13,12 @@
 namespace tokengate::bench {
 namespace {
 
-class tokens : public counted {
+class tokens : public with_runtime<counted> {
   public:
-    explicit tokens(const setting& given)
-        : counted(given.tasks), runtime_(one_worker_a_core(given)) {}
-
-    void verify() override {
-        counted::verify();
-        expect_completed(runtime_, completed_, runs());
-    }
+    using with_runtime::with_runtime;
 
   protected:
-    [[nodiscard]] runtime& host() noexcept { return runtime_; }
-
-  private:
-    runtime runtime_;
-    std::uint64_t completed_ = 0;
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
 };
 
 // Like the sticky ones, it takes a number: the difference is the key alone.

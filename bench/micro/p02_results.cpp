@@ -41,13 +41,12 @@ class summed : public contender {
 };
 
 // The results go straight into a vector that outlives the tasks: no future could be cheaper.
-class task_group : public summed {
+class task_group : public with_arena<summed> {
   public:
-    explicit task_group(const setting& given)
-        : summed(given), arena_(given, submitter::included), results_(given.tasks) {}
+    explicit task_group(const setting& given) : with_arena(given), results_(given.tasks) {}
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
             for (std::uint64_t i = 0; i < tasks(); ++i) {
                 group.run([slot = &results_[i], i] { *slot = result_of(i); });
@@ -65,37 +64,31 @@ class task_group : public summed {
     }
 
   private:
-    sized_arena arena_;
     std::vector<int> results_;
 };
 
-class enqueue_promise : public summed {
+class enqueue_promise : public with_arena<summed, submitter::besides> {
   public:
-    explicit enqueue_promise(const setting& given)
-        : summed(given), arena_(given, submitter::besides) {}
+    using with_arena::with_arena;
 
     void run() override {
-        tbb::task_arena& arena = arena_.get();
         std::vector<std::promise<int>> promises;
         promises.reserve(tasks());
         for (std::uint64_t i = 0; i < tasks(); ++i) {
             // oneTBB's own allocator for the shared state; malloc costs a few per cent more.
             promises.emplace_back(std::allocator_arg, tbb::tbb_allocator<int>());
-            arena.enqueue([promise = &promises[i], i] { promise->set_value(result_of(i)); });
+            arena().enqueue([promise = &promises[i], i] { promise->set_value(result_of(i)); });
         }
         std::int64_t sum = 0;
         for (std::promise<int>& each : promises) sum += each.get_future().get();
         deliver(sum);
     }
-
-  private:
-    sized_arena arena_;
 };
 
 template <weight Weight>
-class tokens : public summed {
+class tokens : public with_runtime<summed> {
   public:
-    explicit tokens(const setting& given) : summed(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         std::vector<token<int>> handles;
@@ -106,17 +99,11 @@ class tokens : public summed {
         deliver(sum);
     }
 
-    void verify() override {
-        summed::verify();
-        runtime_.wait_idle();
-        expect_completed(runtime_, completed_, tasks());
-    }
-
   private:
-    runtime runtime_;
-    operation<int(std::uint64_t)> number_ = runtime_.operation(
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return tasks(); }
+
+    operation<int(std::uint64_t)> number_ = host().operation(
         "number", {.weight = Weight}, [](std::uint64_t task) { return result_of(task); });
-    std::uint64_t completed_ = 0;
 };
 
 const registration results{{

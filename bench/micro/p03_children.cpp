@@ -5,6 +5,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "support/counted.hpp"
+#include "support/empty.hpp"
 #include "support/onetbb.hpp"
 #include "support/openmp.hpp"
 #include "support/tally.hpp"
@@ -31,16 +32,15 @@ class family_tree : public counted {
 };
 
 // Parents in one group, for which only the submitter waits.
-class grouped_parents : public family_tree {
+class grouped_parents : public with_arena<family_tree> {
   public:
-    explicit grouped_parents(const setting& given)
-        : family_tree(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
   protected:
     template <class Parent>
     void run_parents(const Parent& parent) {
         start();
-        arena_.get().execute([&] {
+        arena().execute([&] {
             tbb::task_group group;
             for (std::uint64_t i = 0; i < parents(); ++i) {
                 group.run([&] {
@@ -52,12 +52,7 @@ class grouped_parents : public family_tree {
         });
     }
 
-    static void run_children(tbb::task_group& group) {
-        for (std::uint64_t c = 0; c < children_each; ++c) group.run([] { tally::count(); });
-    }
-
-  private:
-    sized_arena arena_;
+    static void run_children(tbb::task_group& group) { run_empty(group, children_each); }
 };
 
 // The children are in that group, too.
@@ -86,7 +81,7 @@ class nested_groups : public grouped_parents {
 // Nobody waits for the children but the end of the region.
 class openmp_tasks : public with_team<family_tree> {
   public:
-    explicit openmp_tasks(const setting& given) : with_team(given, given) {}
+    using with_team::with_team;
 
     void run() override {
         start();
@@ -104,43 +99,27 @@ class openmp_tasks : public with_team<family_tree> {
     }
 };
 
-enum class bond : std::uint8_t {
-    none,   // children are free tokens: other domains may steal them
-    chain,  // each parent is a lead, and its children belong to its chain
-};
-
 template <weight Weight, bond Bond>
-class tokens : public family_tree {
+class tokens : public with_runtime<family_tree> {
   public:
-    explicit tokens(const setting& given)
-        : family_tree(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         start();
-        for (std::uint64_t i = 0; i < parents(); ++i) static_cast<void>(parent_());
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        family_tree::verify();
-        expect_completed(runtime_, completed_, runs());
+        submit_empty(parent_, parents());
+        host().wait_idle();
     }
 
   private:
-    [[nodiscard]] static operation_traits parent_traits() {
-        operation_traits traits{.weight = Weight};
-        if (Bond == bond::chain) traits.external_calls = {"child"};
-        return traits;
-    }
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
 
-    runtime runtime_;
     operation<void()> child_ =
-        runtime_.operation("child", {.weight = Weight}, [] { tally::count(); });
-    operation<void()> parent_ = runtime_.operation("parent", parent_traits(), [this] {
-        for (std::uint64_t c = 0; c < children_each; ++c) static_cast<void>(child_());
-        tally::count();
-    });
-    std::uint64_t completed_ = 0;
+        host().operation("child", {.weight = Weight}, [] { tally::count(); });
+    operation<void()> parent_ =
+        host().operation("parent", parent_traits(Weight, Bond, "child"), [this] {
+            submit_empty(child_, children_each);
+            tally::count();
+        });
 };
 
 const registration children{{

@@ -58,16 +58,13 @@ class serial : public fibonacci {
 };
 
 template <class Fork>
-class onetbb : public fibonacci {
+class onetbb : public with_arena<fibonacci> {
   public:
-    explicit onetbb(const setting& given) : fibonacci(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] { deliver(Fork::compute(argument())); });
+        arena().execute([this] { deliver(Fork::compute(argument())); });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 struct grouped {
@@ -101,7 +98,7 @@ struct invoked {
 
 class openmp_tasks : public with_team<fibonacci> {
   public:
-    explicit openmp_tasks(const setting& given) : with_team(given, given) {}
+    using with_team::with_team;
 
     void run() override {
         team().run([this] { deliver(compute(argument())); });
@@ -119,20 +116,16 @@ class openmp_tasks : public with_team<fibonacci> {
 };
 
 template <weight Weight>
-class tokens : public fibonacci {
+class tokens : public with_runtime<fibonacci> {
   public:
-    explicit tokens(const setting& given) : fibonacci(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override { deliver(fork_(argument()).get()); }
 
-    void verify() override {
-        fibonacci::verify();
-        runtime_.wait_idle();
-        // The first call is a token, too.
-        expect_completed(runtime_, completed_, 1 + forks());
-    }
-
   private:
+    // The first call is a token, too.
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return 1 + forks(); }
+
     [[nodiscard]] std::int64_t compute(int n) const {
         if (n < 2) return n;
         const token<std::int64_t> left = fork_(n - 1);
@@ -140,10 +133,8 @@ class tokens : public fibonacci {
         return std::move(left).get() + right;
     }
 
-    runtime runtime_;
     operation<std::int64_t(int)> fork_ =
-        runtime_.operation("fibonacci", {.weight = Weight}, [this](int n) { return compute(n); });
-    std::uint64_t completed_ = 0;
+        host().operation("fibonacci", {.weight = Weight}, [this](int n) { return compute(n); });
 };
 
 const registration fork_join{{

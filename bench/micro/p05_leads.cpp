@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <numeric>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include <tokengate/tokengate.hpp>
 
 #include "support/onetbb.hpp"
+#include "support/split.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
 #include "support/workers.hpp"
@@ -97,40 +97,26 @@ class serial : public leads_and_children {
     }
 };
 
-// The same share for each thread, dealt beforehand: what the machine has to give.
 class split : public serial {
   public:
     explicit split(const setting& given) : serial(given), threads_(given.threads) {}
 
     void run() override {
-        std::vector<std::jthread> helpers;
-        for (unsigned part = 1; part < threads_; ++part) {
-            helpers.emplace_back([this, part] { do_part(part); });
-        }
-        do_part(0);
+        split_evenly(threads_, leads(), [this](std::uint64_t lead) { do_lead(lead); });
     }
 
   private:
-    void do_part(std::uint64_t part) {
-        const std::uint64_t end = leads() * (part + 1) / threads_;
-        for (std::uint64_t i = leads() * part / threads_; i < end; ++i) do_lead(i);
-    }
-
     unsigned threads_;
 };
 
-class task_group : public leads_and_children {
+class task_group : public with_arena<leads_and_children> {
   public:
-    explicit task_group(const setting& given)
-        : leads_and_children(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
-            for (std::uint64_t lead = 0; lead < leads(); ++lead) {
-                group.run([this, lead] { do_lead(lead); });
-            }
-            group.wait();
+            run_all(group, leads(), [this](std::uint64_t lead) { do_lead(lead); });
         });
     }
 
@@ -138,23 +124,18 @@ class task_group : public leads_and_children {
     void do_lead(std::uint64_t lead) {
         be_lead(lead);
         tbb::task_group children;
-        for (std::uint64_t c = 0; c < children_each; ++c) {
-            children.run([this, child = first_child(lead) + c] { be_child(child); });
-        }
-        children.wait();
+        run_all(children, children_each,
+                [this, first = first_child(lead)](std::uint64_t c) { be_child(first + c); });
     }
-
-    sized_arena arena_;
 };
 
 // One index a task.
-class parallel_for : public leads_and_children {
+class parallel_for : public with_arena<leads_and_children> {
   public:
-    explicit parallel_for(const setting& given)
-        : leads_and_children(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             for_each(0, leads(), [this](std::uint64_t lead) {
                 be_lead(lead);
                 const std::uint64_t child = first_child(lead);
@@ -168,22 +149,19 @@ class parallel_for : public leads_and_children {
     static void for_each(std::uint64_t begin, std::uint64_t end, const Body& body) {
         tbb::parallel_for(begin, end, body, tbb::simple_partitioner());
     }
-
-    sized_arena arena_;
 };
 
-class enqueue : public leads_and_children {
+class enqueue : public with_arena<leads_and_children, submitter::besides> {
   public:
-    explicit enqueue(const setting& given)
-        : leads_and_children(given), arena_(given, submitter::besides) {}
+    using with_arena::with_arena;
 
     void run() override {
         const std::uint64_t end = tally::finished() + tasks();
         for (std::uint64_t lead = 0; lead < leads(); ++lead) {
-            arena_.get().enqueue([this, lead] {
+            arena().enqueue([this, lead] {
                 be_lead(lead);
                 for (std::uint64_t c = 0; c < children_each; ++c) {
-                    arena_.get().enqueue([this, child = first_child(lead) + c] {
+                    arena().enqueue([this, child = first_child(lead) + c] {
                         be_child(child);
                         tally::count();
                     });
@@ -193,49 +171,29 @@ class enqueue : public leads_and_children {
         }
         tally::wait_for(end);
     }
-
-  private:
-    sized_arena arena_;
-};
-
-enum class bond : std::uint8_t {
-    none,   // children are free tokens: other domains may steal them
-    chain,  // each lead opens a chain, and its children belong to it
 };
 
 template <weight Weight, bond Bond>
-class tokens : public leads_and_children {
+class tokens : public with_runtime<leads_and_children> {
   public:
-    explicit tokens(const setting& given)
-        : leads_and_children(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         for (std::uint64_t lead = 0; lead < leads(); ++lead) static_cast<void>(lead_(lead));
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        leads_and_children::verify();
-        expect_completed(runtime_, completed_, tasks());
+        host().wait_idle();
     }
 
   private:
-    [[nodiscard]] static operation_traits lead_traits() {
-        operation_traits traits{.weight = Weight};
-        if (Bond == bond::chain) traits.external_calls = {"child"};
-        return traits;
-    }
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return tasks(); }
 
-    runtime runtime_;
-    operation<void(std::uint64_t)> child_ = runtime_.operation(
+    operation<void(std::uint64_t)> child_ = host().operation(
         "child", {.weight = Weight}, [this](std::uint64_t child) { be_child(child); });
     operation<void(std::uint64_t)> lead_ =
-        runtime_.operation("lead", lead_traits(), [this](std::uint64_t lead) {
+        host().operation("lead", parent_traits(Weight, Bond, "child"), [this](std::uint64_t lead) {
             be_lead(lead);
             const std::uint64_t child = first_child(lead);
             for (std::uint64_t c = 0; c < children_each; ++c) static_cast<void>(child_(child + c));
         });
-    std::uint64_t completed_ = 0;
 };
 
 const registration leads{{

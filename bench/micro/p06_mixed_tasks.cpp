@@ -16,6 +16,7 @@
 
 #include "support/onetbb.hpp"
 #include "support/openmp.hpp"
+#include "support/split.hpp"
 #include "support/tally.hpp"
 #include "support/work.hpp"
 #include "support/workers.hpp"
@@ -129,90 +130,64 @@ class serial : public mixed {
     }
 };
 
-// The same share for each thread, dealt beforehand and nothing to schedule: what the machine has to
-// give. Two virtual CPUs need not be twice one.
 class split : public mixed {
   public:
     explicit split(const setting& given) : mixed(given), threads_(given.threads) {}
 
     void run() override {
-        std::vector<std::jthread> helpers;
-        for (unsigned part = 1; part < threads_; ++part) {
-            helpers.emplace_back([this, part] { do_part(part); });
-        }
-        do_part(0);
+        split_evenly(threads_, tasks(), [this](std::uint64_t i) { *slot(i) = do_task(i); });
     }
 
   private:
-    void do_part(std::uint64_t part) {
-        const std::uint64_t end = tasks() * (part + 1) / threads_;
-        for (std::uint64_t i = tasks() * part / threads_; i < end; ++i) *slot(i) = do_task(i);
-    }
-
     unsigned threads_;
 };
 
-class task_group : public mixed {
+class task_group : public with_arena<mixed> {
   public:
-    explicit task_group(const setting& given) : mixed(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
-            for (std::uint64_t i = 0; i < tasks(); ++i) {
-                group.run([result = slot(i), i] { *result = do_task(i); });
-            }
-            group.wait();
+            run_all(group, tasks(), [this](std::uint64_t i) { *slot(i) = do_task(i); });
         });
     }
-
-  private:
-    sized_arena arena_;
 };
 
-class enqueue : public mixed {
+class enqueue : public with_arena<mixed, submitter::besides> {
   public:
-    explicit enqueue(const setting& given) : mixed(given), arena_(given, submitter::besides) {}
+    using with_arena::with_arena;
 
     void run() override {
         const std::uint64_t end = tally::finished() + tasks();
-        tbb::task_arena& arena = arena_.get();
         for (std::uint64_t i = 0; i < tasks(); ++i) {
-            arena.enqueue([result = slot(i), i] {
+            arena().enqueue([result = slot(i), i] {
                 *result = do_task(i);
                 tally::count();
             });
         }
         tally::wait_for(end);
     }
-
-  private:
-    sized_arena arena_;
 };
 
-class enqueue_deferred : public mixed {
+class enqueue_deferred : public with_arena<mixed> {
   public:
-    explicit enqueue_deferred(const setting& given)
-        : mixed(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        tbb::task_arena& arena = arena_.get();
-        arena.execute([this, &arena] {
+        arena().execute([this] {
             tbb::task_group group;
             for (std::uint64_t i = 0; i < tasks(); ++i) {
-                arena.enqueue(group.defer([result = slot(i), i] { *result = do_task(i); }));
+                arena().enqueue(group.defer([result = slot(i), i] { *result = do_task(i); }));
             }
             group.wait();
         });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 class openmp_tasks : public with_team<mixed> {
   public:
-    explicit openmp_tasks(const setting& given) : with_team(given, given) {}
+    using with_team::with_team;
 
     void run() override {
         team().run([this] {
@@ -224,39 +199,34 @@ class openmp_tasks : public with_team<mixed> {
 };
 
 template <weight Weight>
-class tokens : public mixed {
+class tokens : public with_runtime<mixed> {
   public:
-    explicit tokens(const setting& given) : mixed(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         const std::array operations{primes_, string_, sort_, digests_};
         for (std::uint64_t i = 0; i < tasks(); ++i) {
             static_cast<void>(operations[i % operations.size()](slot(i), i));
         }
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        mixed::verify();
-        expect_completed(runtime_, completed_, tasks());
+        host().wait_idle();
     }
 
   private:
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return tasks(); }
+
     using call = operation<void(std::uint64_t*, std::uint64_t)>;
 
     template <std::uint64_t (*Kind)(std::uint64_t)>
     [[nodiscard]] call declare(std::string_view name) {
-        return runtime_.operation(
+        return host().operation(
             name, {.weight = Weight},
             [](std::uint64_t* result, std::uint64_t task) { *result = Kind(task); });
     }
 
-    runtime runtime_;
     call primes_ = declare<sum_of_primes>("primes");
     call string_ = declare<transform_string>("string");
     call sort_ = declare<sort_numbers>("sort");
     call digests_ = declare<chain_digests>("digests");
-    std::uint64_t completed_ = 0;
 };
 
 const registration mixed_tasks{{

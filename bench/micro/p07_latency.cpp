@@ -198,47 +198,37 @@ class async : public latency {
     std::array<std::future<void>, 8> running_;
 };
 
-class enqueue : public latency {
+template <submitter Place>
+class enqueue : public with_arena<latency, Place> {
   public:
-    enqueue(const setting& given, const rhythm& between, submitter place)
-        : latency(given, between), arena_(given, place) {}
+    using with_arena<latency, Place>::with_arena;
 
   protected:
     void submit(std::size_t index) override {
-        arena_.get().enqueue([this, index] { started(index); });
+        this->arena().enqueue([this, index] { this->started(index); });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 template <weight Weight>
-class tokens : public latency {
+class tokens : public with_runtime<latency> {
   public:
-    tokens(const setting& given, const rhythm& between)
-        : latency(given, between), runtime_(one_worker_a_core(given)) {}
-
-    void verify() override {
-        latency::verify();
-        runtime_.wait_idle();  // counted, but perhaps not finished yet
-        expect_completed(runtime_, completed_, runs());
-    }
+    using with_runtime::with_runtime;
 
   protected:
     void submit(std::size_t index) override { static_cast<void>(stamp_(index)); }
 
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
+
   private:
-    runtime runtime_;
-    operation<void(std::size_t)> stamp_ = runtime_.operation(
+    operation<void(std::size_t)> stamp_ = host().operation(
         "stamp", {.weight = Weight}, [this](std::size_t index) { started(index); });
-    std::uint64_t completed_ = 0;
 };
 
 std::vector<entry> contenders(const rhythm& between) {
     return {enter<futex_wake>("futex", family::other, between),
             enter<async>("async", family::other, between),
-            enter<enqueue>("enqueue", family::onetbb, between, submitter::besides),
-            enter<enqueue>("enqueue, one less", family::onetbb, between, submitter::included),
+            enter<enqueue<submitter::besides>>("enqueue", family::onetbb, between),
+            enter<enqueue<submitter::included>>("enqueue, one less", family::onetbb, between),
             enter<tokens<weight::medium>>("tokengate", family::tokengate, between),
             enter<tokens<weight::heavy>>("heavy", family::tokengate, between)};
 }

@@ -10,6 +10,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "support/empty.hpp"
 #include "support/onetbb.hpp"
 #include "support/own_process.hpp"
 #include "support/tally.hpp"
@@ -84,7 +85,7 @@ class task_group {
     void run(std::uint64_t tasks) {
         arena_.get().execute([tasks] {
             tbb::task_group group;
-            for (std::uint64_t i = 0; i < tasks; ++i) group.run([] { tally::count(); });
+            run_empty(group, tasks);
             group.wait();
         });
     }
@@ -97,7 +98,7 @@ class enqueue {
   public:
     explicit enqueue(const setting& given) : arena_(given, submitter::besides) {}
     void run(std::uint64_t tasks) {
-        for (std::uint64_t i = 0; i < tasks; ++i) arena_.get().enqueue([] { tally::count(); });
+        enqueue_empty(arena_.get(), tasks);
         tally::wait_for(tasks);
     }
 
@@ -108,18 +109,15 @@ class enqueue {
 template <weight Weight>
 class tokens {
   public:
-    explicit tokens(const setting& given) : runtime_(one_worker_a_core(given)) {}
+    explicit tokens(const setting& given) : runtime_(given) {}
     void run(std::uint64_t tasks) {
-        for (std::uint64_t i = 0; i < tasks; ++i) static_cast<void>(empty_());
-        runtime_.wait_idle();
-        std::uint64_t before = 0;
-        expect_completed(runtime_, before, tasks);
+        submit_empty(empty_, tasks);
+        runtime_.expect_completed(tasks);
     }
 
   private:
-    runtime runtime_;
-    operation<void()> empty_ =
-        runtime_.operation("empty", {.weight = Weight}, [] { tally::count(); });
+    checked_runtime runtime_;
+    operation<void()> empty_ = empty_operation<Weight>(runtime_.get());
 };
 
 const registration idle_process{{

@@ -13,6 +13,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "support/empty.hpp"
 #include "support/onetbb.hpp"
 #include "support/own_process.hpp"
 #include "support/tally.hpp"
@@ -123,9 +124,7 @@ class task_group {
     }
 
     void queue(std::uint64_t tasks) {
-        arena_.get().execute([this, tasks] {
-            for (std::uint64_t i = 0; i < tasks; ++i) group_.run([] { tally::count(); });
-        });
+        arena_.get().execute([this, tasks] { run_empty(group_, tasks); });
     }
 
     void finish() {
@@ -152,7 +151,7 @@ class enqueue {
 
     void queue(std::uint64_t tasks) {
         queued_ = tasks;
-        for (std::uint64_t i = 0; i < tasks; ++i) arena_.get().enqueue([] { tally::count(); });
+        enqueue_empty(arena_.get(), tasks);
     }
 
     void finish() {
@@ -179,20 +178,19 @@ class tokens {
 
     void queue(std::uint64_t tasks) {
         queued_ = tasks;
-        for (std::uint64_t i = 0; i < tasks; ++i) static_cast<void>(empty_());
+        submit_empty(empty_, tasks);
     }
 
     void finish() {
         keeper_.release();
-        runtime_.wait_idle();
-        std::uint64_t before = 0;
-        expect_completed(runtime_, before, queued_ + threads_);
+        runtime_.expect_completed(queued_ + threads_);
     }
 
   private:
     // Room for all tokens in each lane: the tokens of a class may all wait in one.
     static config roomy(const setting& given) {
-        config wanted = one_worker_a_core(given);
+        config wanted = one_domain_a_thread(given);
+        wanted.workers_per_core = 1;  // as many as hold() holds
         wanted.in_flight_limit = static_cast<std::int64_t>(given.tasks + given.threads);
         wanted.mailbox_capacity = wanted.in_flight_limit;
         return wanted;
@@ -201,11 +199,10 @@ class tokens {
     unsigned threads_;
     std::uint64_t queued_ = 0;
     gate_keeper keeper_;
-    runtime runtime_;
+    checked_runtime runtime_;
     operation<void()> hold_ =
-        runtime_.operation("hold", {.weight = weight::heavy}, [this] { keeper_.hold(); });
-    operation<void()> empty_ =
-        runtime_.operation("empty", {.weight = Weight}, [] { tally::count(); });
+        runtime_.get().operation("hold", {.weight = weight::heavy}, [this] { keeper_.hold(); });
+    operation<void()> empty_ = empty_operation<Weight>(runtime_.get());
 };
 
 std::vector<entry> contenders(look when) {

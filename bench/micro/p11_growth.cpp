@@ -11,10 +11,9 @@
 #include <tokengate/tokengate.hpp>
 
 #include "support/counted.hpp"
+#include "support/empty.hpp"
 #include "support/onetbb.hpp"
-#include "support/tally.hpp"
 #include "support/work.hpp"
-#include "support/workers.hpp"
 
 namespace tokengate::bench {
 namespace {
@@ -44,50 +43,36 @@ class waves : public counted {
     std::uint64_t wave_;
 };
 
-class task_group : public waves {
+class task_group : public with_arena<waves> {
   public:
     task_group(const setting& given, const scale& wanted)
-        : waves(given, wanted), arena_(sized(given, wanted), submitter::included) {}
+        : with_arena(sized(given, wanted), wanted) {}
 
     void run() override {
         start();
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
             for (std::uint64_t r = 0; r < repeats(); ++r) {
-                for (std::uint64_t i = 0; i < wave(); ++i) group.run([] { tally::count(); });
+                run_empty(group, wave());
                 group.wait();
             }
         });
     }
-
-  private:
-    sized_arena arena_;
 };
 
 template <weight Weight>
-class tokens : public waves {
+class tokens : public with_empty_tokens<waves, Weight> {
   public:
     tokens(const setting& given, const scale& wanted)
-        : waves(given, wanted), runtime_(one_worker_a_core(sized(given, wanted))) {}
+        : with_empty_tokens<waves, Weight>(sized(given, wanted), wanted) {}
 
     void run() override {
-        start();
-        for (std::uint64_t r = 0; r < repeats(); ++r) {
-            for (std::uint64_t i = 0; i < wave(); ++i) static_cast<void>(empty_());
-            runtime_.wait_idle();
+        this->start();
+        for (std::uint64_t r = 0; r < this->repeats(); ++r) {
+            this->submit(this->wave());
+            this->host().wait_idle();
         }
     }
-
-    void verify() override {
-        waves::verify();
-        expect_completed(runtime_, completed_, runs());
-    }
-
-  private:
-    runtime runtime_;
-    operation<void()> empty_ =
-        runtime_.operation("empty", {.weight = Weight}, [] { tally::count(); });
-    std::uint64_t completed_ = 0;
 };
 
 std::vector<entry> contenders(const scale& wanted) {

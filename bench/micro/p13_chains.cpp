@@ -97,18 +97,14 @@ class serial : public leads_in_steps {
     }
 };
 
-class task_group : public leads_in_steps {
+class task_group : public with_arena<leads_in_steps> {
   public:
-    explicit task_group(const setting& given)
-        : leads_in_steps(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group group;
-            for (std::uint64_t lead = 0; lead < leads(); ++lead) {
-                group.run([this, lead] { do_lead(lead); });
-            }
-            group.wait();
+            run_all(group, leads(), [this](std::uint64_t lead) { do_lead(lead); });
         });
     }
 
@@ -118,43 +114,26 @@ class task_group : public leads_in_steps {
         fill(data, lead);
         tbb::task_group children;
         for (std::uint64_t step = 0; step < steps; ++step) {
-            for (std::uint64_t c = 0; c < children_each; ++c) {
-                children.run([part = part_of(data, c), step] { evolve(part, step); });
-            }
-            children.wait();
+            run_all(children, children_each,
+                    [data, step](std::uint64_t c) { evolve(part_of(data, c), step); });
         }
     }
-
-    sized_arena arena_;
-};
-
-enum class bond : std::uint8_t {
-    none,   // children are free tokens: other domains may steal them
-    chain,  // each lead opens a chain, and its children belong to it
 };
 
 // All heavy, so that all domains take part.
 template <bond Bond>
-class tokens : public leads_in_steps {
+class tokens : public with_runtime<leads_in_steps> {
   public:
-    explicit tokens(const setting& given)
-        : leads_in_steps(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         for (std::uint64_t lead = 0; lead < leads(); ++lead) static_cast<void>(lead_(lead));
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        leads_in_steps::verify();
-        expect_completed(runtime_, completed_, leads() * (1 + steps * children_each));
+        host().wait_idle();
     }
 
   private:
-    [[nodiscard]] static operation_traits lead_traits() {
-        operation_traits traits{.weight = weight::heavy};
-        if (Bond == bond::chain) traits.external_calls = {"child"};
-        return traits;
+    [[nodiscard]] std::uint64_t expected_tokens() const override {
+        return leads() * (1 + steps * children_each);
     }
 
     void do_lead(std::uint64_t lead) {
@@ -170,13 +149,12 @@ class tokens : public leads_in_steps {
         }
     }
 
-    runtime runtime_;
     operation<void(words, std::uint64_t)> child_ =
-        runtime_.operation("child", {.weight = weight::heavy},
-                           [](words part, std::uint64_t step) { evolve(part, step); });
+        host().operation("child", {.weight = weight::heavy},
+                         [](words part, std::uint64_t step) { evolve(part, step); });
     operation<void(std::uint64_t)> lead_ =
-        runtime_.operation("lead", lead_traits(), [this](std::uint64_t lead) { do_lead(lead); });
-    std::uint64_t completed_ = 0;
+        host().operation("lead", parent_traits(weight::heavy, Bond, "child"),
+                         [this](std::uint64_t lead) { do_lead(lead); });
 };
 
 const registration chains{{

@@ -37,10 +37,13 @@ def parser():
                         help="threads that run tasks (2); several: how the works scale")
     parser.add_argument("--rounds", type=natural, metavar="N",
                         help=f"repetitions of each contender ({ROUNDS}; quick: {QUICK_ROUNDS}; "
-                             f"each value of a sweep: {SWEEP_ROUNDS})")
+                             f"each value of a sweep, and --tuning: {SWEEP_ROUNDS})")
     parser.add_argument("--sweep", action="append", metavar="SETTING[=VALUE,...]",
                         help=f"measure works with a setting over a range of values: "
                              f"{', '.join(SETTINGS)}, or all; may be repeated")
+    parser.add_argument("--tuning", action="store_true",
+                        help="all growth curves, and all settings over their values; the time that "
+                             "takes is told beforehand, the end is a table to quote")
     parser.add_argument("--compare", nargs="+", metavar="JSON",
                         help="OLD.json: measure, and show what changed beyond noise; OLD.json "
                              "NEW.json: compare two earlier runs")
@@ -48,11 +51,17 @@ def parser():
                         help="measure nothing: table and report of earlier runs, taken together")
     parser.add_argument("--json", type=Path, metavar="FILE",
                         help="where the figures go (bench/latest.json in the build; "
-                             "sweeps: sweep.json, several numbers of threads: scaling.json)")
+                             "sweeps: sweep.json, --tuning: tuning.json, several numbers of threads: scaling.json)")
     parser.add_argument("--html", type=Path, metavar="FILE",
                         help="where the report goes (next to the figures)")
     parser.add_argument("--strict", action="store_true",
                         help="fail if a goal is missed; with --compare, if something got slower")
+    parser.add_argument("--lto", action="store_true",
+                        help="build with link-time optimisation, in build-lto")
+    parser.add_argument("--pgo", action="store_true",
+                        help="build by the profile of a training run, in build-pgo; with --lto in "
+                             "build-lto-pgo")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="list the works and end")
     parser.usage = "./dev bench [WORK ...] [options]"
     return parser
@@ -77,8 +86,12 @@ def parse(arguments=None):
                 ask.error(f"--{name} needs a JSON file")
     if options.compare and len(options.compare) > 2:
         ask.error("--compare takes one file or two")
-    if options.show and (options.compare or options.sweep or options.works):
+    if options.show and (options.compare or options.sweep or options.works or options.tuning):
         ask.error("--show takes files only")
+    if options.tuning and (options.sweep or options.compare or options.works):
+        ask.error("--tuning takes all curves and settings: no works, no --sweep, no --compare")
+    if options.tuning:
+        options.sweep = ["all"]
     if options.sweep and options.compare:
         ask.error("a sweep cannot be compared")
     try:

@@ -5,7 +5,7 @@ paper."""
 from html import escape
 from pathlib import Path
 
-from report import compare, goals, plots, table
+from report import compare, goals, plots, table, tuning
 from report.summary import label, unit
 from report.text import number
 
@@ -137,6 +137,17 @@ def key(works, marks):
     return tag("ul", "".join(entries), "key")
 
 
+def quotable(report):
+    """What growth and settings do, in short."""
+    return "".join(tag("div", tag(
+        "table", tag("caption", escape(title))
+        + tag("thead", tag("tr", "".join(tag("th", escape(each), scope="col") for each in head)))
+        + tag("tbody", "".join(tag("tr", "".join(tag("td", escape(cell)) for cell in row))
+                               for row in rows))),
+        "scroll", tabindex="0", role="region", **{"aria-label": title})
+        for title, head, rows in tuning.tables(report))
+
+
 def sections(report, comparison):
     """(identifier, heading, what to know, content) of all that the run has figures for."""
     works = list(report["works"].values())
@@ -145,6 +156,9 @@ def sections(report, comparison):
     if comparison:
         lines, old = comparison
         yield "changes", "Changes", "", changes(lines, old, report)
+    yield ("tuning", "What growth and settings do", "What differs by no more than the noise is no "
+           "difference: noise is how far oneTBB's times moved, or the spread of the repetitions.",
+           quotable(report))
     yield ("bars", "Each work", "Shorter is better. " + key(works, True),
            figures(plots.bar_plots(works)))
     yield ("throughput", "Throughput by wave size", "Higher is better. A wave is submitted at once "

@@ -4,15 +4,14 @@
 import statistics
 
 from report import charts, goals
-from report.summary import PERCENTILES, fastest, label, percentile, pooled, repeated, unit, value
+from report.summary import (PERCENTILES, QUANTITIES, curves, fastest, label, percentile, pooled,
+                            repeated, unit, value)
 from report.svg import short
-from report.table import sweep_lines
+from report.sweeps import sweep_lines
 from report.text import number
 
 COLOURS = {"serial": "serial", "oneTBB": "onetbb", "TokenGate": "tokengate"}
 SINGLE = ["c1", "c2", "c3", "c4", "c5", "c6"]  # for lines that are no families
-QUANTITIES = {"tokens": "tokens in one wave", "domains": "domains",
-              "submitters": "submitting threads"}
 
 
 def colour(contender):
@@ -67,14 +66,6 @@ def bar_plots(works):
 
 def memory_plots(works):
     return [work_bars(work) for work in works if not work.get("curve") and is_memory(work)]
-
-
-def curves(works):
-    found = {}
-    for work in works:
-        if work.get("curve"):
-            found.setdefault(work["curve"], []).append(work)
-    return {name: sorted(each, key=lambda work: work["at"]) for name, each in found.items()}
 
 
 def curve_series(works, of_value):

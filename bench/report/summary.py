@@ -8,6 +8,9 @@ all repetitions together count, and the percentiles of each repetition show the 
 import statistics
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+# What grows along a curve.
+QUANTITIES = {"tokens": "tokens in one wave", "domains": "domains",
+              "submitters": "submitting threads"}
 
 
 def percentile(ordered, share):
@@ -86,3 +89,12 @@ def unit(work):
 def label(name):
     """How a contender is shown: TokenGate with default settings submits medium tokens."""
     return "medium" if name == "tokengate" else name
+
+
+def curves(works):
+    """Works of each growth curve, in the order in which it grows."""
+    found = {}
+    for work in works:
+        if work.get("curve"):
+            found.setdefault(work["curve"], []).append(work)
+    return {name: sorted(each, key=lambda work: work["at"]) for name, each in found.items()}

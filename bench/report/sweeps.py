@@ -5,15 +5,15 @@ Each point is a run of its own, since settings are read when a runtime starts; t
 turns, several passes, so that all of them meet the same changes of the machine."""
 
 import math
-import os
 import re
-import subprocess
 from dataclasses import dataclass
 
+from report.forecast import LIMIT_S
 from report.measure import Failed, measure, merge
+from report.summary import unit
+from report.text import number, percent
 
 PASSES = 3
-LIMIT_S = 300  # for one process; a value that makes a work a hundred times slower is told anyway
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ SETTINGS = {each.name: each for each in (
     Setting("deque_capacity", ("P3", "P4"), (16, 64, 256, 1024, 4096, 16384)),
     Setting("sticky_slots", ("P1a",), (16, 256, 4096, 65536, 1048576)),
     Setting("workers_per_core", ("P1", "P3", "P6"), (1, 2, 4)),
-    Setting("arena_slots", ("P3", "P6"), (-1, 0, 1, 2, 4)),
+    Setting("arena_slots", ("P3", "P6"), (-1, 0, 1, 2)),
     Setting("reserve_workers", ("P4", "P5"), (4, 8, 16, 64)),
     Setting("help_depth", ("P4", "P5"), (4, 16, 64, 256)),
     Setting("spin_time", ("P1", "P3", "P7"), (0, 10, 50, 200, 1000), "spin_time_us", "us"),
@@ -80,36 +80,23 @@ class Wanted:
         return values, default
 
 
-def acting(binary, work_id, threads, setting, value):
-    """Whether the work leaves the setting to the environment. The runtime says where each setting
-    came from: a contender that sets it in code would be measured again and again to no effect."""
-    told = subprocess.run(
-        [binary, work_id, "--threads", str(threads), "--rounds", "1", "--quick"],
-        capture_output=True, text=True, timeout=LIMIT_S,
-        env={**os.environ, setting.variable: value, "TOKENGATE_DISPLAY_ENV": "1"})
-    sources = re.findall(rf"^\s*{setting.name}\s.*\((\w+)\)$", told.stdout + told.stderr, re.M)
-    return told.returncode != 0 or not sources or "environment" in sources
+def schedule(options):
+    """(passes, rounds in each) for every value."""
+    passes = 1 if options.quick else min(PASSES, options.rounds)
+    return passes, math.ceil(options.rounds / passes)
 
 
-def sweep(binary, wanted, works, build, options, tell):
-    """All values of one setting on some works.
-
-    @param tell  takes a line for the user
-    @return the sweep, and what is known of the build"""
+def sweep(binary, wanted, works, build, options):
+    """All values of one setting on some works: the sweep, and what is known of the build."""
     setting = wanted.setting
     values, default = wanted.complete(build)
-    passes = 1 if options.quick else min(PASSES, options.rounds)
-    rounds = math.ceil(options.rounds / passes)
+    passes, rounds = schedule(options)
     result = {"setting": setting.name, "variable": setting.variable, "unit": setting.unit,
               "values": values, "default": default,
               "base": default if default in values else values[0],
               "threads": options.threads[0], "rounds": rounds * passes, "works": {}}
     compiled_by = {}
     for work_id in works:
-        other = next((each for each in values if each != default), values[0])
-        if not acting(binary, work_id, result["threads"], setting, other):
-            tell(f"{work_id} sets {setting.name} itself: nothing to sweep there")
-            continue
         points = {value: {} for value in values}
         for _ in range(passes):
             for value, point in points.items():
@@ -129,3 +116,30 @@ def sweep(binary, wanted, works, build, options, tell):
             point.pop("goals", None)
         result["works"][work_id] = points
     return result, compiled_by
+
+
+def sweep_lines(sweep, points):
+    """Each contender of a work over the values of a setting: what was measured, and relative to
+    the base. oneTBB's contenders do not know the setting: they show how much the machine changed
+    meanwhile."""
+    known = [points[each] for each in sweep["values"] if "error" not in points[each]]
+    if not known:
+        return
+    base = points[sweep["base"]]
+    for name, contender in known[0]["contenders"].items():
+        if contender["family"] not in ("oneTBB", "TokenGate"):
+            continue
+        cells, relative = [], []
+        for each in sweep["values"]:
+            if "error" in points[each]:
+                cells.append("failed")
+                relative.append(None)
+                continue
+            value = points[each]["contenders"][name]["value"]
+            usual = base["contenders"][name]["value"] if "error" not in base else None
+            share = value / usual if usual else None
+            relative.append(share)
+            change = "" if share is None or each == sweep["base"] else f" {percent(share - 1)}"
+            cells.append(number(value) + change)
+        yield {"name": name, "family": contender["family"], "unit": unit(known[0]),
+               "cells": cells, "relative": relative}

@@ -3,10 +3,11 @@
 
 import itertools
 
-from report import goals
+from report import goals, tuning
 from report.machine import disturbed
 from report.summary import label, unit
-from report.text import number, percent, print_blocks
+from report.sweeps import sweep_lines
+from report.text import number, print_blocks
 
 COLUMNS = {"oneTBB": "raw oneTBB", "TokenGate": "TokenGate"}
 BESIDE = "serial, others"  # one column for all that is neither
@@ -57,9 +58,16 @@ def print_works(report):
         print(f"{met} goals met, {missed} missed")
 
 
+def compiled_by(report):
+    """The compiler, and what it was told to do beyond the usual."""
+    build = report["build"]
+    return ", ".join([report["compiler"], *(["LTO"] if build.get("b_lto") else []),
+                      *(["PGO"] if build.get("b_pgo") == "use" else [])])
+
+
 def header(report):
     machine = report["machine"]
-    return (f"{machine['cpu']}, {machine['cpus']} CPUs; {report['compiler']}; "
+    return (f"{machine['cpu']}, {machine['cpus']} CPUs; {compiled_by(report)}; "
             f"oneTBB {report['onetbb']}; revision {report['revision']}")
 
 
@@ -71,6 +79,8 @@ def warnings(report):
         yield f"the goals are those of {goals.GOAL_THREADS} threads, so nothing is judged"
     if report["build"].get("buildtype") not in ("release", "custom") and not report["quick"]:
         yield f"this is a {report['build'].get('buildtype')} build: its times say nothing"
+    if report["build"].get("b_pgo") == "generate":
+        yield "this build is instrumented for a profile: its times say nothing"
     for name, text in report.get("environment", {}).items():
         yield f"{name}={text} was set"
     if report["quick"]:
@@ -80,20 +90,24 @@ def warnings(report):
             others, steal = disturbed(work)
             yield (f"{name}: other programs used {others:.0%} of the machine (and its host "
                    f"{steal:.0%}) meanwhile: do not trust these times")
+    for sweep in report.get("sweeps", {}).values():
+        points = [point for points in sweep["works"].values() for point in points.values()
+                  if "error" not in point]
+        loud = [disturbed(point) for point in points if disturbed(point)]
+        if loud:
+            others, steal = max(loud, key=sum)
+            yield (f"sweep of {sweep['setting']}: at {len(loud)} of {len(points)} points other "
+                   f"programs used up to {others:.0%} of the machine (and its host {steal:.0%}): "
+                   "do not trust these times")
 
 
 def everything(report):
-    """All that was measured: (what it is called, the work)."""
+    """All that was measured but sweeps: (what it is called, the work)."""
     yield from report["works"].items()
     for work_id, by_threads in report.get("scaling", {}).get("works", {}).items():
         for threads, work in by_threads.items():
             if int(threads) != report["threads"]:
                 yield f"{work_id} with {threads} threads", work
-    for sweep in report.get("sweeps", {}).values():
-        for work_id, points in sweep["works"].items():
-            for value, point in points.items():
-                if "error" not in point:
-                    yield f"{work_id} with {sweep['setting']} {value}", point
 
 
 def print_report(report):
@@ -108,6 +122,7 @@ def print_report(report):
         print_works(report)
     print_scaling(report)
     print_sweeps(report)
+    tuning.print_tuning(report)
     for each in warnings(report):
         print(each)
 
@@ -153,30 +168,3 @@ def print_sweeps(report):
             for value, point in points.items():
                 if "error" in point:
                     print(f"{sweep['variable']}={value} {work_id}: {point['error']}")
-
-
-def sweep_lines(sweep, points):
-    """Each contender of a work over the values of a setting: what was measured, and relative to
-    the base. oneTBB's contenders do not know the setting: they show how much the machine changed
-    meanwhile."""
-    known = [points[each] for each in sweep["values"] if "error" not in points[each]]
-    if not known:
-        return
-    base = points[sweep["base"]]
-    for name, contender in known[0]["contenders"].items():
-        if contender["family"] not in ("oneTBB", "TokenGate"):
-            continue
-        cells, relative = [], []
-        for each in sweep["values"]:
-            if "error" in points[each]:
-                cells.append("failed")
-                relative.append(None)
-                continue
-            value = points[each]["contenders"][name]["value"]
-            usual = base["contenders"][name]["value"] if "error" not in base else None
-            share = value / usual if usual else None
-            relative.append(share)
-            change = "" if share is None or each == sweep["base"] else f" {percent(share - 1)}"
-            cells.append(number(value) + change)
-        yield {"name": name, "family": contender["family"], "unit": unit(known[0]),
-               "cells": cells, "relative": relative}

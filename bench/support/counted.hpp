@@ -16,6 +16,9 @@ class counted : public contender {
     /// @param runs  how many tasks finish in one repetition
     explicit counted(std::uint64_t runs) : runs_(runs) {}
 
+    /// Each of the setting's tasks finishes once in a repetition.
+    explicit counted(const setting& given) : counted(given.tasks) {}
+
     void verify() override {
         const std::uint64_t now = tally::finished();
         expect_equal("tasks run", static_cast<std::int64_t>(now - before_),

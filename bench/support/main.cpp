@@ -112,6 +112,8 @@ json description(const work& chosen, const setting& given, unsigned rounds) {
             {"unit", chosen.unit},
             {"curve", chosen.curve},
             {"at", chosen.at},
+            {"all_tasks", chosen.tasks},
+            {"most_rounds", chosen.most_rounds},
             {"contenders", contenders},
             {"goals", goals}};
 }

@@ -5,6 +5,7 @@
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
+#include <tbb/task_group.h>
 
 #include <cstdint>
 
@@ -22,8 +23,13 @@ enum class submitter : std::uint8_t {
 class sized_arena {
   public:
     sized_arena(const setting& given, submitter counted)
+        : sized_arena(given, given.threads, counted == submitter::included ? 1U : 0U) {}
+
+    /// @param places  threads that can be in it at once
+    /// @param reserved  how many of these places are for threads that submit
+    sized_arena(const setting& given, unsigned places, unsigned reserved)
         : limit_(tbb::global_control::max_allowed_parallelism, given.threads + 1),
-          arena_(static_cast<int>(given.threads), counted == submitter::included ? 1U : 0U) {
+          arena_(static_cast<int>(places), reserved) {
         arena_.initialize();
     }
 
@@ -35,5 +41,28 @@ class sized_arena {
     tbb::global_control limit_;
     tbb::task_arena arena_;
 };
+
+/// The base of oneTBB's contenders of a work whose contenders have the base `Base`.
+template <class Base, submitter Counted = submitter::included>
+class with_arena : public Base {
+  public:
+    /// @param more  what the constructor of `Base` gets besides the setting
+    template <class... A>
+    explicit with_arena(const setting& given, const A&... more)
+        : Base(given, more...), arena_(given, Counted) {}
+
+  protected:
+    [[nodiscard]] tbb::task_arena& arena() noexcept { return arena_.get(); }
+
+  private:
+    sized_arena arena_;
+};
+
+/// Runs body(i) for each i below `count` as a task of the group, and waits until the group is done.
+template <class Body>
+void run_all(tbb::task_group& group, std::uint64_t count, const Body& body) {
+    for (std::uint64_t i = 0; i < count; ++i) group.run([&body, i] { body(i); });
+    group.wait();
+}
 
 }  // namespace tokengate::bench

@@ -90,9 +90,10 @@ class openmp_team {
 template <class Base>
 class with_team : public Base {
   public:
-    /// @param base  what the constructor of `Base` gets
+    /// @param more  what the constructor of `Base` gets besides the setting
     template <class... A>
-    explicit with_team(const setting& given, const A&... base) : Base(base...), team_(given) {}
+    explicit with_team(const setting& given, const A&... more)
+        : Base(given, more...), team_(given) {}
 
     void prepare() override {
         Base::prepare();

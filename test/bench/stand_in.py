@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes the place of tokengate-bench: says what that would say, of works that take no time.
 
-BENCH_STAND_IN_FACTOR makes TokenGate slower, BENCH_STAND_IN_WRONG spoils a result."""
+BENCH_STAND_IN_FACTOR makes TokenGate slower, BENCH_STAND_IN_WRONG spoils a result,
+BENCH_STAND_IN_CURVES adds works of a growth curve."""
 
 import json
 import os
@@ -12,6 +13,9 @@ import sys
 FAMILIES = {"task_group": "oneTBB", "tokengate": "TokenGate"}
 PRICES = {"P1": {"task_group": 100.0, "tokengate": 40.0},
           "P3": {"task_group": 34.0, "tokengate": 30.0}}
+CURVE = {"P11a": 1024.0, "P11b": 65536.0, "P11c": 16777216.0}
+if "BENCH_STAND_IN_CURVES" in os.environ:
+    PRICES.update({work: {"task_group": 100.0, "tokengate": 40.0} for work in CURVE})
 
 
 def show(**event):
@@ -38,7 +42,8 @@ def main():
     dice = random.Random(work + spin)
     show(event="build", compiler="stand-in 1.0", onetbb="0", optimized=True)
     show(event="work", id=work, title=f"stand-in for {work}", tasks=10, threads=threads,
-         rounds=rounds, unit="ns/task", curve="", at=0.0,
+         rounds=rounds, unit="ns/task", curve="tokens" if work in CURVE else "", at=CURVE.get(work, 0.0), all_tasks=10**8,
+         most_rounds=0,
          contenders=[{"name": name, "family": each} for name, each in FAMILIES.items()],
          goals=[{"of": "tokengate", "against": ["task_group"], "figure": "median",
                  "measure": "time_ratio", "limit": 0.5, "floor": False}])

@@ -115,6 +115,27 @@ class CommandLine(unittest.TestCase):
         self.assertIn("P1 sets workers_per_core itself", text)
         self.assertEqual(self.kept("sweep.json")["sweeps"], {})
 
+    def test_the_time_is_told_beforehand(self):
+        text = self.bench("P1", "--sweep", "spin_time=0,50")
+        # 2 values, 3 passes, 2 rounds and one to warm up, each of 10^8 tasks at 50 and at 20 ns.
+        self.assertIn("1 setting, 2 points, 2 minutes: about 2 minutes in all", text)
+
+    def test_tuning_measures_curves_and_settings(self):
+        text = self.bench("--tuning", "--rounds", "3", BENCH_STAND_IN_CURVES="1")
+        self.assertIn("3 points of growth curves", text)
+        self.assertRegex(text, r"\| tokens in one wave *\| 2\^10 *\| 2\^24 *\|")
+        self.assertRegex(text, r"\| spin_time *\| 50 *\| P1 medium *\| default *\| 0: \+")
+        report = self.kept("tuning.json")
+        self.assertEqual(set(report["works"]), {"P11a", "P11b", "P11c"})
+        self.assertIn("spin_time", report["sweeps"])
+        self.assertIn('id="tuning"', (self.build / "bench/tuning.html").read_text())
+        text = self.bench("--tuning", "--quick", BENCH_STAND_IN_CURVES="1")
+        self.assertNotIn("| spin_time", text, "quick times are nothing to quote")
+        self.assertRegex(text, r"about \d+ s in all")
+        for words in (["--tuning", "P1"], ["--tuning", "--sweep", "spin_time"],
+                      ["--tuning", "--threads", "1,2"], ["--tuning", "--compare", "a.json"]):
+            self.bench(*words, status=2)
+
     def test_several_numbers_of_threads_show_scaling(self):
         text = self.bench("P1", "--threads", "1,2,4")
         self.assertIn("(4.0", text)

@@ -27,6 +27,7 @@ class factoriser : public contender {
 
   protected:
     [[nodiscard]] matrix& field() noexcept { return field_; }
+    [[nodiscard]] const matrix& field() const noexcept { return field_; }
 
   private:
     const solution& expected_;

@@ -17,15 +17,14 @@ namespace {
 
 // A node for each kernel and an edge for each dependency, made once. What lies on the way to the
 // next factorisation goes before updates.
-class flow_graph : public factoriser {
+class flow_graph : public with_arena<factoriser> {
   public:
-    explicit flow_graph(const setting& given)
-        : factoriser(given), arena_(given, submitter::included) {
-        arena_.get().execute([this] { build(); });  // a graph belongs to the arena it is made in
+    explicit flow_graph(const setting& given) : with_arena(given) {
+        arena().execute([this] { build(); });  // a graph belongs to the arena it is made in
     }
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             first_->try_put({});
             graph_->wait_for_all();
         });
@@ -57,20 +56,18 @@ class flow_graph : public factoriser {
         first_ = nodes.at(name(first_kernel));
     }
 
-    sized_arena arena_;
     std::optional<tbb::flow::graph> graph_;
     std::deque<node> nodes_;  // nodes cannot be moved
     node* first_ = nullptr;
 };
 
 // The last missing kernel starts the next in one group.
-class task_group : public counting_factoriser {
+class task_group : public with_arena<counting_factoriser> {
   public:
-    explicit task_group(const setting& given)
-        : counting_factoriser(given), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             tbb::task_group all;
             start(first_kernel, all);
             all.wait();
@@ -83,8 +80,6 @@ class task_group : public counting_factoriser {
             run_kernel(which, [this, &all](const kernel& next) { start(next, all); });
         });
     }
-
-    sized_arena arena_;
 };
 
 }  // namespace

@@ -16,8 +16,7 @@ namespace {
 class openmp_tasks : public with_team<factoriser> {
   public:
     explicit openmp_tasks(const setting& given)
-        : with_team(given, given),
-          marks_(static_cast<std::size_t>(field().tiles() * field().tiles())) {}
+        : with_team(given), marks_(static_cast<std::size_t>(field().tiles() * field().tiles())) {}
 
     void run() override {
         team().run([this] { create(); });

@@ -10,22 +10,20 @@ namespace tokengate::bench::cholesky {
 namespace {
 
 template <weight Weight>
-class tokens : public counting_factoriser {
+class tokens : public with_runtime<counting_factoriser> {
   public:
-    explicit tokens(const setting& given)
-        : counting_factoriser(given), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         start(first_kernel);
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        counting_factoriser::verify();
-        expect_completed(runtime_, completed_, kernels_of(field().tiles()));
+        host().wait_idle();
     }
 
   private:
+    [[nodiscard]] std::uint64_t expected_tokens() const override {
+        return kernels_of(field().tiles());
+    }
+
     // Calls the operation that runs it.
     void start(const kernel& which) const {
         const auto [row, column, step] = which;
@@ -42,20 +40,18 @@ class tokens : public counting_factoriser {
         run_kernel(which, [this](const kernel& next) { start(next); });
     }
 
-    runtime runtime_;
     operation<void(int)> factor_ =
-        runtime_.operation("factor", {.weight = Weight}, [this](int column) {
+        host().operation("factor", {.weight = Weight}, [this](int column) {
             run_and_start({column, column, column});
         });
     operation<void(int, int)> solve_ =
-        runtime_.operation("solve", {.weight = Weight}, [this](int row, int column) {
+        host().operation("solve", {.weight = Weight}, [this](int row, int column) {
             run_and_start({row, column, column});
         });
     operation<void(int, int, int)> update_ =
-        runtime_.operation("update", {.weight = Weight}, [this](int row, int column, int step) {
+        host().operation("update", {.weight = Weight}, [this](int row, int column, int step) {
             run_and_start({row, column, step});
         });
-    std::uint64_t completed_ = 0;
 };
 
 }  // namespace

@@ -14,13 +14,9 @@ namespace {
 // is verified as well.
 std::uint64_t right_digest(const extent& size, std::uint64_t steps) {
     plate field(size);
-    for (int row = 0; row < size.rows; ++row) {
-        for (int column = 0; column < size.columns; ++column) field.heat_up(row, column);
-    }
+    size.for_each_tile([&](int row, int column) { field.heat_up(row, column); });
     for (std::uint64_t step = 0; step < steps; ++step) {
-        for (int row = 0; row < size.rows; ++row) {
-            for (int column = 0; column < size.columns; ++column) field.relax(row, column, step);
-        }
+        size.for_each_tile([&](int row, int column) { field.relax(row, column, step); });
     }
     return field.digest(steps);
 }
@@ -62,18 +58,13 @@ void stepper::verify() {
 }
 
 void serial::heat_up() {
-    for (int row = 0; row < size().rows; ++row) {
-        for (int column = 0; column < size().columns; ++column) field().heat_up(row, column);
-    }
+    size().for_each_tile([this](int row, int column) { field().heat_up(row, column); });
 }
 
 void serial::run() {
     for (std::uint64_t step = 0; step < steps(); ++step) {
-        for (int row = 0; row < size().rows; ++row) {
-            for (int column = 0; column < size().columns; ++column) {
-                field().relax(row, column, step);
-            }
-        }
+        size().for_each_tile(
+            [this, step](int row, int column) { field().relax(row, column, step); });
     }
 }
 

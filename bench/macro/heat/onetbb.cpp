@@ -14,13 +14,12 @@ namespace {
 // The partitioner is one object for all steps and repetitions: an affinity_partitioner remembers in
 // it which thread had which tiles.
 template <class Partitioner>
-class parallel_for : public stepper {
+class parallel_for : public with_arena<stepper> {
   public:
-    parallel_for(const setting& given, scale wanted)
-        : stepper(given, wanted), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             for (std::uint64_t step = 0; step < steps(); ++step) {
                 for_each_tile(
                     [this, step](int row, int column) { field().relax(row, column, step); });
@@ -30,7 +29,7 @@ class parallel_for : public stepper {
 
   protected:
     void heat_up() override {
-        arena_.get().execute([this] {
+        arena().execute([this] {
             for_each_tile([this](int row, int column) { field().heat_up(row, column); });
         });
     }
@@ -50,7 +49,6 @@ class parallel_for : public stepper {
             partitioner_);
     }
 
-    sized_arena arena_;
     Partitioner partitioner_;
 };
 

@@ -19,6 +19,14 @@ struct extent {
     [[nodiscard]] std::uint64_t tiles() const noexcept {
         return static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(columns);
     }
+
+    /// Calls body(row, column) for each tile, row by row.
+    template <class Body>
+    void for_each_tile(const Body& body) const {
+        for (int row = 0; row < rows; ++row) {
+            for (int column = 0; column < columns; ++column) body(row, column);
+        }
+    }
 };
 
 /// A plate of square tiles, each in a piece of memory of its own: two copies of its cells, each

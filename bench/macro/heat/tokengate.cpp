@@ -14,39 +14,27 @@ namespace tokengate::bench::heat {
 
 namespace {
 
-class tokens : public stepper {
+class tokens : public with_runtime<stepper> {
   public:
-    tokens(const setting& given, scale wanted)
-        : stepper(given, wanted), runtime_(one_worker_a_core(given)) {}
-
-    void verify() override {
-        stepper::verify();
-        runtime_.wait_idle();
-        // A token for each tile to heat it up.
-        expect_completed(runtime_, completed_, tile_steps() + size().tiles() + besides());
-    }
+    using with_runtime::with_runtime;
 
   protected:
     using on_tile = operation<void(int, int)>;
 
-    [[nodiscard]] runtime& host() noexcept { return runtime_; }
+    // A token for each tile to heat it up.
+    [[nodiscard]] std::uint64_t expected_tokens() const override {
+        return tile_steps() + size().tiles() + besides();
+    }
 
     // Tokens of a repetition that are no tile's.
     [[nodiscard]] virtual std::uint64_t besides() const noexcept { return 0; }
 
     // One token for each tile, and all of them done.
     void for_each_tile(const on_tile& call) {
-        for (int row = 0; row < size().rows; ++row) {
-            for (int column = 0; column < size().columns; ++column) {
-                static_cast<void>(call(row, column));
-            }
-        }
-        runtime_.wait_idle();
+        size().for_each_tile(
+            [&call](int row, int column) { static_cast<void>(call(row, column)); });
+        host().wait_idle();
     }
-
-  private:
-    runtime runtime_;
-    std::uint64_t completed_ = 0;
 };
 
 // Where a tile runs is decided anew in each step.
@@ -126,11 +114,8 @@ class inside : public sticky_tiles {
     void all_steps() {
         for (step_ = 0; step_ < stepper::steps(); ++step_) {
             std::size_t next = 0;
-            for (int row = 0; row < size().rows; ++row) {
-                for (int column = 0; column < size().columns; ++column) {
-                    tiles_[next++] = relax_(row, column);
-                }
-            }
+            size().for_each_tile(
+                [this, &next](int row, int column) { tiles_[next++] = relax_(row, column); });
             wait_all(tiles_);
         }
     }
@@ -153,10 +138,8 @@ class dependencies : public sticky_tiles {
         : sticky_tiles(given, wanted), progress_(std::make_unique<progress[]>(size().tiles())) {}
 
     void run() override {
-        for (int row = 0; row < size().rows; ++row) {
-            for (int column = 0; column < size().columns; ++column)
-                at(row, column).reset(needed(row, column));
-        }
+        size().for_each_tile(
+            [this](int row, int column) { at(row, column).reset(needed(row, column)); });
         for_each_tile(relax_);
     }
 

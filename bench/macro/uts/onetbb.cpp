@@ -13,20 +13,16 @@ namespace tokengate::bench::uts {
 namespace {
 
 // The thread that begins the search takes part in it.
-class in_arena : public searcher {
+class in_arena : public with_arena<searcher> {
   public:
-    in_arena(const setting& given, shape wanted)
-        : searcher(given, wanted), arena_(given, submitter::included) {}
+    using with_arena::with_arena;
 
     void run() final {
-        arena_.get().execute([this] { search(); });
+        arena().execute([this] { search(); });
     }
 
   protected:
     virtual void search() = 0;
-
-  private:
-    sized_arena arena_;
 };
 
 // One group for all nodes, for which only the first thread waits.

@@ -13,7 +13,7 @@ namespace {
 // may run a task in place where it is created, and GCC's does while many wait.
 class openmp_tasks : public with_team<searcher> {
   public:
-    openmp_tasks(const setting& given, shape wanted) : with_team(given, given, wanted) {}
+    using with_team::with_team;
 
     void run() override {
         team().run([this] { search_from(root()); });

@@ -11,28 +11,22 @@ namespace {
 
 // A token for each node; it creates those of its children and is done. Only the submitter waits.
 template <weight Weight>
-class tokens : public searcher {
+class tokens : public with_runtime<searcher> {
   public:
-    tokens(const setting& given, shape wanted)
-        : searcher(given, wanted), runtime_(one_worker_a_core(given)) {}
+    using with_runtime::with_runtime;
 
     void run() override {
         static_cast<void>(visit_(root()));
-        runtime_.wait_idle();
-    }
-
-    void verify() override {
-        searcher::verify();
-        expect_completed(runtime_, completed_, nodes());
+        host().wait_idle();
     }
 
   private:
-    runtime runtime_;
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return nodes(); }
+
     operation<void(const node&)> visit_ =
-        runtime_.operation("visit", {.weight = Weight}, [this](const node& here) {
+        host().operation("visit", {.weight = Weight}, [this](const node& here) {
             visit(here, [this](const node& child) { static_cast<void>(visit_(child)); });
         });
-    std::uint64_t completed_ = 0;
 };
 
 }  // namespace
