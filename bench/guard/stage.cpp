@@ -35,7 +35,7 @@ void expect(std::string_view what, std::uint64_t found, std::uint64_t expected) 
 
 void stage::hold() {
     ran_ = 0;
-    static_cast<void>(hold_());
+    hold_.post();
     held_.acquire();
 }
 

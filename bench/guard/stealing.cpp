@@ -17,8 +17,8 @@ class stealing_work final : public work {
     void run() override {
         stolen_ = 0;
         // Nobody runs two of these at once, so that both workers stand still.
-        static_cast<void>(owner_());
-        static_cast<void>(thief_());
+        owner_.post();
+        thief_.post();
         held_.acquire();
         held_.acquire();
         inside_.emplace("steal", loot);
@@ -56,7 +56,7 @@ class stealing_work final : public work {
     operation<void()> owner_ = runtime_.operation("owner", [this] {
         held_.release();
         create_.acquire();
-        for (std::uint64_t i = 0; i < loot; ++i) static_cast<void>(child_());
+        for (std::uint64_t i = 0; i < loot; ++i) child_.post();
         created_.release();
         leave_.acquire();
     });

@@ -50,7 +50,7 @@ class empty_tokens final : public submissions {
     void submit_all() override {
         for (std::uint64_t i = 0; i < many; ++i) {
             extra_work();
-            static_cast<void>(empty_());
+            empty_.post();
         }
     }
 
@@ -102,7 +102,7 @@ class keyed : public submissions {
     void submit_all() final {
         for (std::uint64_t i = 0; i < many; ++i) {
             extra_work();
-            static_cast<void>(keyed_(i % 64));
+            keyed_.post(i % 64);
         }
     }
 
@@ -128,7 +128,7 @@ class leads final : public submissions {
     void submit_all() override {
         for (std::uint64_t i = 0; i < many; ++i) {
             extra_work();
-            static_cast<void>(lead_());
+            lead_.post();
         }
     }
 
@@ -142,14 +142,14 @@ class children : public work {
   public:
     void run() final {
         stage_.hold();
-        for (std::uint64_t i = 0; i < many / children_each; ++i) static_cast<void>(parent_());
+        for (std::uint64_t i = 0; i < many / children_each; ++i) parent_.post();
         stage_.release(name_, many);
     }
 
   protected:
     children(std::string_view name, const operation_traits& parents)
         : name_(name), parent_(stage_.get().operation("parent", parents, [this] {
-              for (std::uint64_t i = 0; i < children_each; ++i) static_cast<void>(child_());
+              for (std::uint64_t i = 0; i < children_each; ++i) child_.post();
           })) {}
 
   private:
@@ -174,7 +174,7 @@ class fork_join final : public work {
   public:
     void run() override {
         stage_.hold();
-        static_cast<void>(root_());
+        root_.post();
         stage_.release("fork_join", forks, ending::the_work);
         expect("Fibonacci's number", result_, 6765);
     }
@@ -186,9 +186,9 @@ class fork_join final : public work {
     std::uint64_t fibonacci(unsigned n) {
         if (n < 2) return n;
         stage_.ran();
-        const token<std::uint64_t> left = fork_(n - 1);
+        token<std::uint64_t> left = fork_(n - 1);
         const std::uint64_t right = fibonacci(n - 2);
-        return left.get() + right;
+        return std::move(left).get() + right;
     }
 
     stage stage_;

@@ -29,7 +29,7 @@ class free_tokens : public tokens {
 
     void run() override {
         start();
-        for (std::uint64_t i = 0; i < runs(); ++i) static_cast<void>(empty_(i));
+        for (std::uint64_t i = 0; i < runs(); ++i) empty_.post(i);
         host().wait_idle();
     }
 
@@ -51,7 +51,7 @@ class sticky_tokens : public tokens {
         start();
         std::uint64_t key = 0;
         for (std::uint64_t i = 0; i < runs(); ++i) {
-            static_cast<void>(empty_(key));
+            empty_.post(key);
             if (++key == keys_) key = 0;
         }
         host().wait_idle();

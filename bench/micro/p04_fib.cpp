@@ -128,7 +128,7 @@ class tokens : public with_runtime<fibonacci> {
 
     [[nodiscard]] std::int64_t compute(int n) const {
         if (n < 2) return n;
-        const token<std::int64_t> left = fork_(n - 1);
+        token<std::int64_t> left = fork_(n - 1);
         const std::int64_t right = compute(n - 2);
         return std::move(left).get() + right;
     }

@@ -179,7 +179,7 @@ class tokens : public with_runtime<leads_and_children> {
     using with_runtime::with_runtime;
 
     void run() override {
-        for (std::uint64_t lead = 0; lead < leads(); ++lead) static_cast<void>(lead_(lead));
+        for (std::uint64_t lead = 0; lead < leads(); ++lead) lead_.post(lead);
         host().wait_idle();
     }
 
@@ -192,7 +192,7 @@ class tokens : public with_runtime<leads_and_children> {
         host().operation("lead", parent_traits(Weight, Bond, "child"), [this](std::uint64_t lead) {
             be_lead(lead);
             const std::uint64_t child = first_child(lead);
-            for (std::uint64_t c = 0; c < children_each; ++c) static_cast<void>(child_(child + c));
+            for (std::uint64_t c = 0; c < children_each; ++c) child_.post(child + c);
         });
 };
 

@@ -206,7 +206,7 @@ class tokens : public with_runtime<mixed> {
     void run() override {
         const std::array operations{primes_, string_, sort_, digests_};
         for (std::uint64_t i = 0; i < tasks(); ++i) {
-            static_cast<void>(operations[i % operations.size()](slot(i), i));
+            operations[i % operations.size()].post(slot(i), i);
         }
         host().wait_idle();
     }

@@ -215,7 +215,7 @@ class tokens : public with_runtime<latency> {
     using with_runtime::with_runtime;
 
   protected:
-    void submit(std::size_t index) override { static_cast<void>(stamp_(index)); }
+    void submit(std::size_t index) override { stamp_.post(index); }
 
     [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
 

@@ -172,7 +172,7 @@ class tokens {
     explicit tokens(const setting& given) : threads_(given.threads), runtime_(roomy(given)) {}
 
     void hold() {
-        for (unsigned i = 0; i < threads_; ++i) static_cast<void>(hold_());
+        for (unsigned i = 0; i < threads_; ++i) hold_.post();
         keeper_.wait_for(threads_);
     }
 

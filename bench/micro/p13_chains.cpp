@@ -127,7 +127,7 @@ class tokens : public with_runtime<leads_in_steps> {
     using with_runtime::with_runtime;
 
     void run() override {
-        for (std::uint64_t lead = 0; lead < leads(); ++lead) static_cast<void>(lead_(lead));
+        for (std::uint64_t lead = 0; lead < leads(); ++lead) lead_.post(lead);
         host().wait_idle();
     }
 

@@ -29,7 +29,7 @@ template <weight Weight>
 }
 
 inline void submit_empty(const operation<void()>& empty, std::uint64_t tasks) {
-    for (std::uint64_t i = 0; i < tasks; ++i) static_cast<void>(empty());
+    for (std::uint64_t i = 0; i < tasks; ++i) empty.post();
 }
 
 /// The base of TokenGate's contenders whose tasks are all empty tokens. `Base` is derived from

@@ -28,11 +28,11 @@ class tokens : public with_runtime<counting_factoriser> {
     void start(const kernel& which) const {
         const auto [row, column, step] = which;
         if (which.is_update()) {
-            static_cast<void>(update_(row, column, step));
+            update_.post(row, column, step);
         } else if (row == column) {
-            static_cast<void>(factor_(column));
+            factor_.post(column);
         } else {
-            static_cast<void>(solve_(row, column));
+            solve_.post(row, column);
         }
     }
 

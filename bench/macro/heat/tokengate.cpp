@@ -32,7 +32,7 @@ class tokens : public with_runtime<stepper> {
     // One token for each tile, and all of them done.
     void for_each_tile(const on_tile& call) {
         size().for_each_tile(
-            [&call](int row, int column) { static_cast<void>(call(row, column)); });
+            [&call](int row, int column) { call.post(row, column); });
         host().wait_idle();
     }
 };
@@ -192,7 +192,7 @@ class dependencies : public sticky_tiles {
             if (missing.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
             // Relaxed: nobody counts here again before the token that follows has run.
             missing.store(needed(y, x), std::memory_order_relaxed);
-            static_cast<void>(relax_(y, x));
+            relax_.post(y, x);
         });
     }
 

@@ -16,7 +16,7 @@ class tokens : public with_runtime<searcher> {
     using with_runtime::with_runtime;
 
     void run() override {
-        static_cast<void>(visit_(root()));
+        visit_.post(root());
         host().wait_idle();
     }
 
@@ -25,7 +25,7 @@ class tokens : public with_runtime<searcher> {
 
     operation<void(const node&)> visit_ =
         host().operation("visit", {.weight = Weight}, [this](const node& here) {
-            visit(here, [this](const node& child) { static_cast<void>(visit_(child)); });
+            visit(here, [this](const node& child) { visit_.post(child); });
         });
 };
 
