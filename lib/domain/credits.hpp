@@ -19,7 +19,7 @@ class credit_pool {
   public:
     explicit credit_pool(std::int64_t total) noexcept
         : total_(total),
-          block_(std::clamp<std::int64_t>(total / 1024, 1, largest_block)),
+          block_(total < exact_blocks_below ? 1 : std::min(total / 128, largest_block)),
           mark_(total < exact_below ? 1 : total / 4),
           available_(total) {}
 
@@ -68,6 +68,7 @@ class credit_pool {
 
   private:
     static constexpr std::int64_t largest_block = 64;
+    static constexpr std::int64_t exact_blocks_below = 1024;
     // Pools below this size wake a submitter for every single place.
     static constexpr std::int64_t exact_below = 256;
 
