@@ -163,7 +163,8 @@ def sections(report, comparison):
            figures(plots.bar_plots(works)))
     yield ("throughput", "Throughput by wave size", "Higher is better. A wave is submitted at once "
            "and waited for.", figures(plots.throughput_plots(works)))
-    yield ("growth", "Growth", "The price of a token while something grows; flat is best.",
+    yield ("growth", "Growth", "The price of a task while something grows; flat is best. "
+           "Pale bars: the middle half of all repetitions.",
            figures(plots.growth_plots(works)))
     yield ("latency", "Latency", "Further left is better. The vertical axis gives each nine the "
            "same room, so that the slowest few can be seen; the marks are at 50, 90, 99 and "
@@ -171,8 +172,9 @@ def sections(report, comparison):
     yield ("memory", "Memory", "Shorter is better.", figures(plots.memory_plots(works)))
     yield ("scaling", "Scaling over threads", "Higher is better.",
            figures(plots.scaling_plots(report.get("scaling"))))
-    yield ("sweeps", "Settings", "Below 1 a value is faster than the default. oneTBB does not know "
-           "the settings: its grey line shows how much the machine changed meanwhile.",
+    yield ("sweeps", "Settings", "Below 1 a value is faster than the default; TOKENGATE_* sets it, "
+           "or tokengate::config. oneTBB does not know the settings: its dashed grey lines show "
+           "how much the machine changed meanwhile.",
            figures(plots.sweep_plots(report.get("sweeps", {}))))
 
 

@@ -6,12 +6,12 @@ import statistics
 from report import charts, goals
 from report.summary import (PERCENTILES, QUANTITIES, curves, fastest, label, percentile, pooled,
                             repeated, unit, value)
-from report.svg import short
+from report.svg import power_of_two, short
 from report.sweeps import sweep_lines
 from report.text import number
 
 COLOURS = {"serial": "serial", "oneTBB": "onetbb", "TokenGate": "tokengate"}
-SINGLE = ["c1", "c2", "c3", "c4", "c5", "c6"]  # for lines that are no families
+SINGLE = ["c1", "c3", "c4", "c5"]  # for lines of TokenGate; c2 is the colour of oneTBB
 
 
 def colour(contender):
@@ -84,6 +84,10 @@ def curve_series(works, of_value):
         yield charts.Series(label(name), points, hue, shapes[hue] % 4, shapes[hue] > 0)
 
 
+def span(points):
+    return f"{power_of_two(points[0]['at'])} to {power_of_two(points[-1]['at'])}"
+
+
 def throughput_plots(works):
     """Tokens a second over the size of a wave."""
     for curve, points in curves(works).items():
@@ -93,8 +97,8 @@ def throughput_plots(works):
         name = "Throughput by wave size"
         said = (f"Million tokens a second for waves of {short(points[0]['at'])} to "
                 f"{short(points[-1]['at'])} tokens.")
-        yield f"{name}: {points[0]['title']}", charts.lines(
-            name, said, series, QUANTITIES[curve], "million a second")
+        yield f"{name}, {span(points)}", charts.lines(
+            name, said, series, QUANTITIES[curve], "million tasks a second")
 
 
 def growth_plots(works):
@@ -103,11 +107,11 @@ def growth_plots(works):
         quantity = QUANTITIES.get(curve, curve)
         series = list(curve_series(points, lambda each: each))
         band = flat_band(points)
-        name = f"{unit(points[0])} by {quantity}"
+        name = f"Price of an empty task by {quantity}, {span(points)}"
         said = "; ".join(f"{each.name}: " + ", ".join(
             f"{number(point[1])} at {short(point[0])}" for point in each.points)
             for each in series)
-        caption = f"{name}: {points[0]['title']}" + (f" (shaded: {band[2]})" if band else "")
+        caption = name + (f" (shaded: {band[2]})" if band else "")
         yield caption, charts.lines(name, said, series, quantity, unit(points[0]), "log2", band)
 
 
@@ -158,6 +162,10 @@ def unit_of(sweep):
     return f" ({sweep['unit']})" if sweep.get("unit") else ""
 
 
+def most_moved(line):
+    return max((abs(share - 1) for share in line["relative"] if share is not None), default=0)
+
+
 def sweep_plots(sweeps):
     for sweep in sweeps.values():
         series = []
@@ -165,7 +173,8 @@ def sweep_plots(sweeps):
             everyone = list(sweep_lines(sweep, points))
             own = [each for each in everyone if each["family"] == "TokenGate"]
             rivals = [each for each in everyone if each["family"] == "oneTBB"]
-            own.sort(key=lambda each: each["name"] != "tokengate")
+            # Where there is none with default settings: who feels the setting most.
+            own.sort(key=lambda each: (each["name"] != "tokengate", -most_moved(each)))
             shown = own[0] if own else None
             for line, control in ((shown, False), (rivals[0] if rivals else None, True)):
                 if line is None:
@@ -174,17 +183,19 @@ def sweep_plots(sweeps):
                          if share is not None]
                 if drawn:
                     series.append(charts.Series(f"{work_id} {label(line['name'])}", drawn,
-                                                "control" if control else SINGLE[index % 6],
+                                                "control" if control else SINGLE[index % len(SINGLE)],
                                                 index % 4, control))
         if not series:
             continue
-        default = f"default: {sweep['default']}" if sweep["default"] else ""
-        name = f"{sweep['setting']} ({sweep['variable']}; {default})"
+        default = f", default {sweep['default']}" if sweep["default"] else ""
+        name = f"{sweep['setting']}{unit_of(sweep)}{default}"
         said = "; ".join(f"{each.name}: " + ", ".join(
             f"{share:.2f} at {word}" for word, share in each.points) for each in series)
         yield name, charts.lines(name, f"Time relative to {sweep['base']}. {said}", series,
                                  f"{sweep['setting']}{unit_of(sweep)}",
-                                 f"time, {sweep['base']} = 1", "places", None, 1)
+                                 f"time, 1 is that at {sweep['base']}"
+                                 + (" (default)" if sweep["default"] == sweep["base"] else ""),
+                                 "places", None, 1)
 
 
 def scaling_plots(scaling):

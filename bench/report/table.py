@@ -10,6 +10,7 @@ from report.sweeps import sweep_lines
 from report.text import number, print_blocks
 
 COLUMNS = {"oneTBB": "raw oneTBB", "TokenGate": "TokenGate"}
+MANY = 5  # works that are warned of one by one
 BESIDE = "serial, others"  # one column for all that is neither
 
 
@@ -85,11 +86,15 @@ def warnings(report):
         yield f"{name}={text} was set"
     if report["quick"]:
         return
-    for name, work in everything(report):
-        if disturbed(work):
-            others, steal = disturbed(work)
-            yield (f"{name}: other programs used {others:.0%} of the machine (and its host "
-                   f"{steal:.0%}) meanwhile: do not trust these times")
+    loud = {name: disturbed(work) for name, work in everything(report) if disturbed(work)}
+    if len(loud) > MANY:
+        others, steal = max(loud.values(), key=sum)
+        yield (f"{', '.join(loud)}: other programs used up to {others:.0%} of the machine (and its "
+               f"host {steal:.0%}) meanwhile: do not trust these times")
+        loud = {}
+    for name, (others, steal) in loud.items():
+        yield (f"{name}: other programs used {others:.0%} of the machine (and its host "
+               f"{steal:.0%}) meanwhile: do not trust these times")
     for sweep in report.get("sweeps", {}).values():
         points = [point for points in sweep["works"].values() for point in points.values()
                   if "error" not in point]

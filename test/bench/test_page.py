@@ -61,6 +61,26 @@ class Page(unittest.TestCase):
             names.add(title.get("id"))
         self.assertEqual(len(names), len(list(self.tree.iter("svg"))), "an id is there twice")
 
+    def test_a_curve_is_not_called_by_one_of_its_points(self):
+        for name in ("growth", "throughput"):
+            for caption in sections(self.tree)[name].iter("figcaption"):
+                self.assertNotIn("made up", caption.text)
+        first = sections(self.tree)["growth"].find(".//figcaption").text
+        self.assertIn("tokens in one wave, 2^10 to 2^22", first)
+
+    def test_a_setting_has_no_colour_of_onetbb(self):
+        used = {name for svg in sections(self.tree)["sweeps"].iter("svg") for each in svg.iter()
+                for name in each.get("class", "").split()}
+        self.assertFalse(used & {"c2", "onetbb"})
+
+    def test_many_warnings_share_a_line(self):
+        report = sample.run()
+        for work in report["works"].values():
+            work["machine_share"] = {"others": 0.5, "steal": 0.0}
+        said = [each for each in page.table.warnings(report) if "other programs" in each]
+        self.assertEqual(len(said), 1)
+        self.assertIn("P11a, P11b", said[0])
+
     def test_nothing_is_drawn_outside_the_plots(self):
         for svg in self.tree.iter("svg"):
             width, height = map(float, svg.get("viewBox").split()[2:])
