@@ -60,6 +60,14 @@ void gate::anchorage::move_into(token_node& node) noexcept {
     pin_.reset();
 }
 
+held_key gate::anchorage::move_into_hold(runtime_core& runtime, unsigned domain) noexcept {
+    const held_key held{
+        .runtime = &runtime, .line = line_, .slot = pin_ ? pin_->slot : 0, .domain = domain};
+    line_ = nullptr;
+    pin_.reset();
+    return held;
+}
+
 [[gnu::always_inline]] inline gate::caller gate::calling() {
     worker* const self = worker::current_of(crew_);
     return {.mine = submitters_.mine(),
@@ -311,21 +319,10 @@ held_key gate::hold(operation_core& operation, call_key key) {
     // By position for heavy keys too: nothing is queued, so that the lowest idle domain would get
     // them all.
     const unsigned candidate = next_turn(mine, operation.weight_class).domain;
-    held_key held{.runtime = operation.runtime};
-    bool first = false;
-    if (operation.serial) {
-        const auto entered = crew_.strands.enter({.high = key.hash, .low = key.second}, candidate);
-        held.line = entered.which;
-        held.domain = entered.which->domain();
-        first = entered.first;
-    } else {
-        const pin taken = crew_.sticky_keys.acquire(key.hash, candidate);
-        held.slot = taken.slot;
-        held.domain = taken.domain;
-        first = taken.first;
-    }
-    if (first) use_up_position(mine, operation.weight_class);
-    return held;
+    anchorage anchor(crew_);
+    const unsigned domain = anchor.take(operation, key, candidate, false);
+    if (anchor.first()) use_up_position(mine, operation.weight_class);
+    return anchor.move_into_hold(*operation.runtime, domain);
 }
 
 place gate::next_turn(submitter& mine, weight weight_class) noexcept {

@@ -73,6 +73,9 @@ class gate {
         /// Hands what it holds over to the node.
         void move_into(token_node& node) noexcept;
 
+        /// Hands it over to a hold of the key.
+        [[nodiscard]] held_key move_into_hold(runtime_core& runtime, unsigned domain) noexcept;
+
         [[nodiscard]] bool first() const noexcept { return first_; }
         [[nodiscard]] bool pinned() const noexcept { return pin_.has_value(); }
         [[nodiscard]] const strand* line() const noexcept { return line_; }
