@@ -10,6 +10,7 @@
 
 #include <tokengate/error.hpp>
 
+#include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "locality/chain.hpp"
@@ -163,9 +164,12 @@ std::vector<straggler> runtime_core::stragglers() const {
     crew_.for_each_worker([&](worker& each) {
         // The strings are made with the worker held, which is what keeps the names readable; a
         // straggler is in no hurry.
-        each.executing.inspect([&](token_node& node) {
+        each.executing.inspect_frames([&](const execution_stack::frame& running) {
+            token_node& node = *running.node;
+            std::uint64_t id = node.id;
+            if (is_share(node)) id += current_element(running) - share_of(node).first;
             found.push_back(
-                {.operation = node.label->name, .id = node.id, .domain = each.domain_index()});
+                {.operation = node.label->name, .id = id, .domain = each.domain_index()});
         });
     });
     return found;
@@ -318,6 +322,8 @@ token_node* begin_call(operation_core& operation, const frame_type& type, admiss
 void commit_call(token_node& node) { node.operation->runtime->entrance().commit(node); }
 
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
+
+void submit_bulk(bulk_core& bulk) { bulk.operation->runtime->entrance().submit(bulk); }
 
 held_key hold_key(operation_core& operation, call_key key) {
     return operation.runtime->entrance().hold(operation, key);

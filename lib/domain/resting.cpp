@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "domain/ending.hpp"
+#include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
 
@@ -99,7 +100,7 @@ worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(own
 
 worker::isolation::~isolation() { owner_.isolation_ = outer_; }
 
-bool worker::run_awaited(token_node& awaited) noexcept {
+bool worker::run_awaited(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
     if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
@@ -107,7 +108,9 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         return is_terminal(awaited.state.phase());
     }
     // Its entry in a mailbox or deque becomes a husk.
-    if (!awaited.state.begin_execution_leaving_husk()) return false;
+    if (!awaited.state.begin_execution_leaving_husk()) {
+        return is_share(awaited) && run_share(awaited, deadline);
+    }
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(awaited.weight_class);
         in_flight_purse.earn();
@@ -129,7 +132,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         const bool open = isolation_ == nullptr && (may_nest() || alone);
         if (open ? run_one() : help()) continue;
         // Its turn may have come since: a token of a strand, above all.
-        if (run_awaited(awaited)) break;
+        if (run_awaited(awaited, deadline)) break;
         settle_all();
         if (!open && !other) {
             other.emplace(*this);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "domain/ending.hpp"
+#include "domain/share.hpp"
 #include "mutants.hpp"
 #include "topology/binding.hpp"
 
@@ -222,6 +223,12 @@ bool worker::keep(token_node& node) noexcept {
     const deque_kind kind = kind_of(node);
     const weight weight_class = node.weight_class;
     if (!at(kind).push(node)) return false;
+    offer(kind, weight_class);
+    return true;
+}
+
+// Something was pushed onto a deque: lets others know.
+void worker::offer(deque_kind kind, weight weight_class) noexcept {
     if ((own_offers_ & bit_of(kind)) == 0) {
         own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
         // Relaxed: the fence below orders it before the look for sleepers; who is awake finds it
@@ -235,7 +242,6 @@ bool worker::keep(token_node& node) noexcept {
     } else {
         crew_.wake_for(weight_class, home_.number);
     }
-    return true;
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {
@@ -312,7 +318,12 @@ void worker::run(token_node& node) noexcept {
         return;
     }
     if (!node.state.begin_execution()) {
-        drop_husk(node);
+        // An entry of a share, which executes all the time, or a husk.
+        if (is_share(node)) {
+            run_entry(node);
+        } else {
+            drop_husk(node);
+        }
         return;
     }
     execute(node, true);
@@ -410,10 +421,10 @@ bool worker::may_run_class(weight weight_class) const noexcept {
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }
 
-void worker::settle(domain& source, lane which) noexcept {
+void worker::settle(domain& source, lane which, std::int64_t count) noexcept {
     purse& credits = lane_purse(source.number, which);
     credit_pool& pool = source.box.credits(which);
-    credits.earn();
+    credits.earn(count);
     filled_ |= std::uint64_t{1} << source.number % 64;
     if (credits.count() >= pool.block()) crew_.give_back(pool, credits.empty());
 }

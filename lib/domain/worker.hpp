@@ -117,7 +117,12 @@ class alignas(64) worker {
 
     /// Runs the awaited token itself, if it has not begun and may run here: at any depth, since a
     /// plain call would be as deep. True if it is terminal now.
-    bool run_awaited(token_node& awaited) noexcept;
+    /// Of a share of a bulk it runs what nobody has begun, until the deadline.
+    bool run_awaited(token_node& awaited, std::optional<steady_ns> deadline = {}) noexcept;
+
+    /// Runs a stretch of the share whose entry it has taken; nothing if none is left. Gives up the
+    /// entry's reference.
+    void run_entry(token_node& node) noexcept;
 
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
     /// is nothing to run.
@@ -134,6 +139,13 @@ class alignas(64) worker {
     /// Puts a token onto its deque, and wakes a worker if one that may run it is idle. False if
     /// there is no room.
     [[nodiscard]] bool keep(token_node& node) noexcept;
+
+    /// For how many tokens, or entries of a share, this deque has room.
+    [[nodiscard]] std::size_t room_in(deque_kind kind) const noexcept;
+
+    /// Puts so many entries of a share, for which there is room, onto its deque, and wakes a worker
+    /// if one that may run them is idle.
+    void keep_share(token_node& node, std::uint32_t entries) noexcept;
 
     /// Takes the oldest token of a deque; null if there is none. Any thread.
     [[nodiscard]] token_node* steal(deque_kind kind) noexcept;
@@ -241,12 +253,15 @@ class alignas(64) worker {
     }
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
+    void run_stretch(token_node& node, std::uint32_t number, bool owns_reference) noexcept;
+    bool run_share(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
+    void offer(deque_kind kind, weight weight_class) noexcept;
     void rest() noexcept;
     void tell_all() noexcept;
     void withdraw() noexcept;
     void pay() noexcept;
     [[nodiscard]] bool spin_until_woken(event_count::ticket taken) const noexcept;
-    void settle(domain& source, lane which) noexcept;
+    void settle(domain& source, lane which, std::int64_t count = 1) noexcept;
     void settle_taken() noexcept;
     void settle_finished() noexcept;
 

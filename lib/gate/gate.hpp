@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 
+#include <tokengate/detail/bulk_frame.hpp>
 #include <tokengate/detail/frame.hpp>
 
 #include "domain/crew.hpp"
@@ -17,6 +18,7 @@
 
 namespace tokengate::detail {
 
+enum class deque_kind : std::uint8_t;
 class worker;
 
 /// Runs on the caller's thread, without a lock except where it blocks.
@@ -35,6 +37,10 @@ class gate {
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
+
+    /// Submits a bulk (bulk.cpp).
+    /// @throws runtime_stopped, std::bad_alloc; what was admitted before is, then
+    void submit(bulk_core& bulk);
 
     /// Holds a key without a token.
     /// @throws operation_error, runtime_stopped, std::bad_alloc
@@ -111,6 +117,18 @@ class gate {
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self, bool stalled) noexcept;
     void release(const reservation& room) noexcept;
+    void submit_part(bulk_core& bulk, std::size_t count, const caller& who,
+                     const reservation& wanted);
+    std::size_t submit_share(bulk_core& bulk, std::size_t count, const caller& who,
+                             reservation room);
+    void accept(operation_core& operation, weight weight_class, std::size_t count);
+    [[nodiscard]] bool has_room_for(const worker& self, deque_kind kind,
+                                    const bulk_core& bulk) const noexcept;
+    [[nodiscard]] std::size_t reserve_more(const reservation& room, std::size_t wanted) noexcept;
+    void release_many(const reservation& room, std::size_t count) noexcept;
+    [[nodiscard]] std::uint64_t take_ids(submitter& mine, std::uint64_t count) noexcept;
+    [[nodiscard]] std::uint64_t take_positions(submitter& mine, weight weight_class,
+                                               std::uint64_t count) noexcept;
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     void open_or_throw(const operation_core& operation) const;

@@ -201,6 +201,9 @@ struct arguments_place {
     }
 };
 
+template <class F, class R, class... P>
+struct bulk_functions;
+
 /// The functions of a frame of callable F with parameters P and result R.
 template <class F, class R, class... P>
 struct frame_functions {
@@ -253,7 +256,8 @@ struct frame_functions {
                                      .drop_arguments = drop_arguments,
                                      .drop_outcome = drop_outcome,
                                      .size = arguments::end,
-                                     .trivial_result = outcome::value_place::trivial};
+                                     .trivial_result = outcome::value_place::trivial,
+                                     .bulk = &bulk_functions<F, R, P...>::type};
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
@@ -312,3 +316,6 @@ template <class R, class... P, class... A>
 }
 
 }  // namespace tokengate::detail
+
+// What a frame's type refers to.
+#include <tokengate/detail/bulk_frame.hpp>

@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many calls at once: the same promises as for as many calls, behind one handle.
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <numeric>
+#include <ranges>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "hold.hpp"
+#include "locality.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::array<std::size_t, 9> sizes{0, 1, 2, 3, 63, 64, 65, 1000, 20'000};
+
+/// True if all tokens end; false only if one is stuck.
+template <class R>
+[[nodiscard]] bool ends(const bulk<R>& which) {
+    return which.wait_for(hang_limit);
+}
+
+/// Calls body(config) for few domains, with one and two workers in each.
+template <class Body>
+void for_each_small_shape(Body&& body) {
+    for (const int cores : {1, 2, 8}) {
+        for (const int workers : {1, 2}) {
+            INFO(cores, " domains of ", workers, " workers");
+            body(config{.cores = cores, .workers_per_core = workers});
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a_bulk_gives_its_results_in_the_order_of_the_range") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        for (const weight each : all_weights) {
+            const auto square =
+                rt.operation(to_string(each), {.weight = each}, [](int i) { return i * i; });
+            std::size_t all = 0;
+            for (const std::size_t count : sizes) {
+                INFO(count, " elements");
+                const bulk<int> made = square.bulk(std::views::iota(0, static_cast<int>(count)));
+                REQUIRE(made.size() == count);
+                REQUIRE(ends(made));
+                CHECK(made.done());
+                const std::vector<int> results = made.get();
+                REQUIRE(results.size() == count);
+                for (std::size_t i = 0; i < count; ++i) {
+                    REQUIRE(results[i] == static_cast<int>(i * i));
+                    REQUIRE(made.state(i) == token_state::completed);
+                }
+                all += count;
+            }
+            settle(rt);
+            const token_counts counts = rt.stats().by_weight[index_of(each)];
+            CHECK(counts.accepted == all);
+            CHECK(counts.completed == all);
+        }
+        CHECK(executed_in(rt.stats()) == rt.stats().total().accepted);
+    });
+}
+
+TEST_CASE("a_bulk_takes_any_range_and_any_arguments") {
+    runtime rt({.cores = 2});
+    const auto add = rt.operation("add", [](int a, const std::string& b) {
+        return static_cast<std::size_t>(a) + b.size();
+    });
+    const std::list<std::tuple<short, const char*>> pairs{{1, "a"}, {2, "bb"}, {3, "ccc"}};
+    CHECK(add.bulk(pairs).get() == std::vector<std::size_t>{2, 4, 6});
+    // What is read once.
+    const auto twice = rt.operation("twice", [](int a) { return 2 * a; });
+    std::istringstream text("1 2 3");
+    CHECK(twice.bulk(std::views::istream<int>(text)).get() == std::vector<int>{2, 4, 6});
+    // No parameters.
+    std::atomic<int> ran{0};
+    const auto none = rt.operation("none", [&] { ++ran; });
+    none.bulk(1000).get();
+    CHECK(ran == 1000);
+    // A tuple as one argument.
+    const auto first = rt.operation("first", [](std::tuple<int, int> t) { return std::get<0>(t); });
+    const std::vector<std::tuple<int, int>> tuples{{7, 1}, {8, 2}};
+    CHECK(first.bulk(tuples).get() == std::vector<int>{7, 8});
+    // A callable that takes several types.
+    const auto size = rt.operation("size", [](const auto& each) { return each.size(); });
+    const std::vector<std::string> words{"", "x", "yy"};
+    CHECK(size.bulk(words).get() == std::vector<std::size_t>{0, 1, 2});
+    // Packed booleans and references.
+    const auto odd = rt.operation("odd", [](int i) { return i % 2 == 1; });
+    CHECK(odd.bulk(std::views::iota(0, 3)).get() == std::vector<bool>{false, true, false});
+    std::array<int, 3> places{};
+    const auto place =
+        rt.operation("place", [&](std::size_t i) -> int& { return places[i]; });
+    const auto references = place.bulk(std::views::iota(std::size_t{0}, places.size())).get();
+    for (std::size_t i = 0; i < places.size(); ++i) CHECK(&references[i].get() == &places[i]);
+    settle(rt);
+}
+
+TEST_CASE("a_bulk_moves_arguments_in_and_results_out") {
+    runtime rt({.cores = 2});
+    const auto pass = rt.operation("pass", [](std::unique_ptr<int> p) { return p; });
+    std::vector<std::unique_ptr<int>> given;
+    std::vector<const int*> addresses;
+    for (int i = 0; i < 500; ++i) {
+        given.push_back(std::make_unique<int>(i));
+        addresses.push_back(given.back().get());
+    }
+    const std::vector<std::unique_ptr<int>> back = pass.bulk(std::move(given)).get();
+    REQUIRE(back.size() == 500);
+    for (std::size_t i = 0; i < back.size(); ++i) CHECK(back[i].get() == addresses[i]);
+    // What nobody collects goes with the handle.
+    const auto shared = std::make_shared<int>(1);
+    const auto copy = rt.operation("copy", [](const std::shared_ptr<int>& p) { return p; });
+    {
+        const std::vector<std::shared_ptr<int>> many(200, shared);
+        const auto kept = copy.bulk(many);
+        REQUIRE(ends(kept));
+        CHECK(shared.use_count() == 401);
+        CHECK(kept.get().size() == 200);
+        CHECK(kept.get().size() == 200);
+    }
+    settle(rt);
+    CHECK(shared.use_count() == 1);
+    bulk<std::shared_ptr<int>> moved = copy.bulk(std::vector(3, shared));
+    bulk<std::shared_ptr<int>> other = std::move(moved);
+    CHECK_FALSE(moved.valid());
+    CHECK_THROWS_AS(static_cast<void>(moved.size()), empty_token);
+    CHECK(std::move(other).get().size() == 3);
+    CHECK_THROWS_AS(other.wait(), empty_token);
+}
+
+TEST_CASE("an_empty_bulk_is_done_at_once") {
+    runtime rt({.cores = 1});
+    const auto op = rt.operation("op", [](int i) { return i; });
+    const bulk<int> none = op.bulk(std::vector<int>{});
+    CHECK(none.valid());
+    CHECK(none.size() == 0);
+    CHECK(none.done());
+    CHECK(none.get().empty());
+    CHECK(none.failures().empty());
+    CHECK_FALSE(none.kill());
+    CHECK(rt.stats().total().accepted == 0);
+    CHECK_FALSE(bulk<int>().valid());
+}
+
+TEST_CASE("the_tokens_of_a_bulk_fail_alone") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        const auto shared = std::make_shared<int>(0);
+        const auto picky = rt.operation("picky", [&](int i) {
+            if (i % 100 == 7) throw std::runtime_error(std::to_string(i));
+            return shared;
+        });
+        {
+            const auto made = picky.bulk(std::views::iota(0, 1000));
+            REQUIRE(ends(made));
+            try {
+                static_cast<void>(made.get());
+                FAIL("it has failed");
+            } catch (const std::runtime_error& first) {
+                CHECK(std::string(first.what()) == "7");
+            }
+            const std::vector<bulk_failure> failures = made.failures();
+            REQUIRE(failures.size() == 10);
+            for (std::size_t i = 0; i < failures.size(); ++i) {
+                CHECK(failures[i].index == 100 * i + 7);
+                CHECK_THROWS_AS(std::rethrow_exception(failures[i].error), std::runtime_error);
+                CHECK(made.state(failures[i].index) == token_state::failed);
+                CHECK(made.state(failures[i].index + 1) == token_state::completed);
+            }
+            CHECK(shared.use_count() == 991);
+        }
+        settle(rt);
+        CHECK(shared.use_count() == 1);
+        CHECK(rt.stats().total().failed == 10);
+        CHECK(rt.stats().total().completed == 990);
+    });
+}
+
+TEST_CASE("nothing_is_accepted_if_an_argument_cannot_be_made") {
+    runtime rt({.cores = 2});
+    const auto shared = std::make_shared<int>(0);
+    const auto op = rt.operation("op", [](const std::shared_ptr<int>&) {});
+    const auto until_50 = std::views::iota(0, 100) | std::views::transform([&](int i) {
+                              if (i == 50) throw std::out_of_range("on purpose");
+                              return shared;
+                          });
+    CHECK_THROWS_AS(op.bulk(until_50), std::out_of_range);
+    CHECK(shared.use_count() == 1);
+    CHECK(rt.stats().total().accepted == 0);
+    rt.stop();
+    CHECK_THROWS_AS(op.bulk(std::vector(3, shared)), runtime_stopped);
+    CHECK(shared.use_count() == 1);
+    check_ledger(rt);
+}
+
+TEST_CASE("the_tokens_of_a_bulk_have_ids_of_their_own") {
+    runtime rt({.cores = 2});
+    const auto op = rt.operation("op", [] {});
+    std::set<std::uint64_t> seen;
+    std::size_t all = 0;
+    std::uint64_t last = 0;
+    for (const std::size_t count : {1, 10, 64, 100, 1000, 3}) {
+        CHECK(seen.insert(op().id()).second);
+        const auto made = op.bulk(count);
+        CHECK(made.id() > last);
+        for (std::size_t i = 0; i < count; ++i) {
+            CHECK(made.id(i) == made.id() + i);
+            CHECK(seen.insert(made.id(i)).second);
+        }
+        last = made.id(count - 1);
+        all += count + 1;
+    }
+    CHECK(seen.size() == all);
+}
+
+TEST_CASE("limits_hold_for_bulks_that_are_larger") {
+    for (const int limit : {1, 2, 7, 100}) {
+        for (const bool small_lane : {false, true}) {
+            INFO("limit ", limit, small_lane ? " of a lane" : " in flight");
+            config shape{.cores = 2};
+            (small_lane ? shape.mailbox_capacity : shape.in_flight_limit) = limit;
+            runtime rt(shape);
+            std::atomic<int> inside{0};
+            std::atomic<int> most{0};
+            const auto op = rt.operation("op", [&](int i) {
+                const int now = ++inside;
+                int seen = most;
+                while (now > seen && !most.compare_exchange_weak(seen, now)) {}
+                --inside;
+                return i;
+            });
+            std::atomic<bool> too_many{false};
+            std::atomic<bool> over{false};
+            std::thread watcher([&] {
+                while (!over) {
+                    const token_counts seen = rt.stats().total();
+                    if (!small_lane && seen.in_flight() > static_cast<std::uint64_t>(limit)) {
+                        too_many = true;
+                    }
+                    std::this_thread::yield();
+                }
+            });
+            const auto made = op.bulk(std::views::iota(0, 500));
+            REQUIRE(ends(made));
+            over = true;
+            watcher.join();
+            CHECK_FALSE(too_many);
+            CHECK(most <= 2);
+            CHECK(made.get()[499] == 499);
+            settle(rt);
+        }
+    }
+}
+
+TEST_CASE("a_bulk_from_inside_a_token_is_run_by_who_waits_for_it") {
+    for (const int cores : {1, 2, 8}) {
+        for (const int limit : {1, 3, 1'000'000}) {
+            INFO(cores, " domains, ", limit, " in flight");
+            runtime rt({.cores = cores, .in_flight_limit = limit});
+            const auto child = rt.operation("child", [](int i) { return i; });
+            const auto staggered = rt.operation(
+                "staggered", {.placement = placement::staggered}, [](int i) { return i; });
+            const auto parent = rt.operation("parent", [&](int kind) {
+                const auto numbers = std::views::iota(0, 300);
+                if (kind == 0) return child.bulk(numbers).get();
+                if (kind == 1) return child.bulk(numbers).get(isolated);
+                return staggered.bulk(numbers).get();
+            });
+            std::vector<int> expected(300);
+            std::iota(expected.begin(), expected.end(), 0);
+            for (int kind = 0; kind < 3; ++kind) {
+                const token<std::vector<int>> t = parent(kind);
+                CHECK(result_of(t) == expected);
+            }
+            // Deeper: each token of a bulk makes a bulk.
+            const auto middle = rt.operation("middle", [&](int i) {
+                const std::vector<int> got = child.bulk(std::views::iota(0, i)).get();
+                return std::accumulate(got.begin(), got.end(), 0);
+            });
+            const auto sums = middle.bulk(std::views::iota(0, 50));
+            REQUIRE(ends(sums));
+            CHECK(sums.get()[49] == 48 * 49 / 2);
+            settle(rt);
+        }
+    }
+}
+
+TEST_CASE("a_bulk_in_a_chain_stays_in_its_domain") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        const auto child = rt.operation("child", {.weight = weight::light}, [] { return here(); });
+        const auto lead = rt.operation("lead", {.external_calls = {"child"}}, [&] {
+            return std::pair(here(), child.bulk(200).get());
+        });
+        for (int i = 0; i < 20; ++i) {
+            const auto t = lead();
+            const auto& [home, places] = result_of(t);
+            CHECK(places == std::vector<unsigned>(200, home));
+        }
+        // Nobody waits: the chain stays open as long as they run.
+        std::atomic<int> ran{0};
+        const auto late = rt.operation("late", [&] { ++ran; });
+        const auto leaves = rt.operation("leaves", {.external_calls = {"late"}},
+                                         [&] { static_cast<void>(late.bulk(100)); });
+        for (int i = 0; i < 20; ++i) leaves();
+        settle_locality(rt);
+        CHECK(ran == 2000);
+    });
+}
+
+TEST_CASE("a_bulk_whose_calls_are_anchored_each_by_itself") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        std::array<std::set<unsigned>, 10> homes;
+        std::array<std::mutex, 10> locks;
+        hold gate;
+        const auto keyed =
+            rt.operation("keyed", {.sticky = sticky::by_arguments()}, [&](std::size_t key) {
+                const std::scoped_lock guard(locks[key]);
+                homes[key].insert(here());
+                return key;
+            });
+        std::vector<key_hold> holds;
+        for (std::size_t key = 0; key < 10; ++key) holds.push_back(keyed.hold(key));
+        std::vector<std::size_t> keys(1000);
+        for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = i % 10;
+        const auto made = keyed.bulk(keys);
+        CHECK(made.size() == 1000);
+        REQUIRE(ends(made));
+        CHECK(made.get() == keys);
+        CHECK(std::move(keyed.bulk(keys)).get() == keys);
+        for (const auto& each : homes) CHECK(each.size() == 1);
+        holds.clear();
+        // Serial: in order, so that nothing needs a lock.
+        std::vector<int> journal;
+        const auto note =
+            rt.operation("note", {.sticky = sticky::by_anchor("journal", sticky::serial)},
+                         [&](int i) { journal.push_back(i); });
+        const auto notes = note.bulk(std::views::iota(0, 1000));
+        REQUIRE(ends(notes));
+        notes.get();
+        CHECK(journal.size() == 1000);
+        CHECK(std::is_sorted(journal.begin(), journal.end()));
+        // Leads.
+        const auto lead = rt.operation("lead", {.external_calls = {"x"}}, [] { return here(); });
+        CHECK(lead.bulk(50).get().size() == 50);
+        settle_locality(rt);
+    });
+}
+
+TEST_CASE("tokens_of_a_bulk_begin_in_the_order_of_the_range") {
+    // One worker: what one thread submits to one mailbox begins in the order of positions.
+    runtime rt({.cores = 1});
+    std::vector<int> order;
+    const auto op = rt.operation("op", [&](int i) { order.push_back(i); });
+    hold gate;
+    const auto stay = rt.operation("stay", [&] { gate.pass(); });
+    stay();
+    REQUIRE(gate.await(1));
+    op(0);
+    const auto many = op.bulk(std::views::iota(1, 20'000));
+    op(20'000);
+    gate.release();
+    settle(rt);
+    REQUIRE(order.size() == 20'001);
+    CHECK(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_CASE("who_waits_for_its_own_bulk_gets_deadlock") {
+    for (const int cores : {1, 2, 8}) {
+        runtime rt({.cores = cores});
+        std::atomic<const bulk<void>*> own{nullptr};
+        std::atomic<int> refused{0};
+        const auto op = rt.operation("op", [&](int) {
+            while (own == nullptr) std::this_thread::yield();
+            try {
+                own.load()->wait();
+            } catch (const deadlock&) {
+                ++refused;
+            }
+        });
+        const bulk<void> made = op.bulk(std::views::iota(0, 20));
+        own = &made;
+        REQUIRE(ends(made));
+        CHECK(refused == 20);
+        settle(rt);
+    }
+}
+
+TEST_CASE("a_bulk_killed_before_it_begins_never_runs") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        const auto places = static_cast<std::size_t>(*shape.cores * *shape.workers_per_core);
+        hold gate;
+        std::atomic<int> ran{0};
+        const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+        const auto shared = std::make_shared<int>(0);
+        const auto op = rt.operation("op", [&](const std::shared_ptr<int>&) { ++ran; });
+        for (std::size_t i = 0; i < places; ++i) held();
+        REQUIRE(gate.await(places));
+        const auto made = op.bulk(std::vector(1000, shared));
+        CHECK(shared.use_count() == 1001);
+        CHECK(made.state(500) == token_state::admitted);
+        CHECK(made.kill());
+        CHECK_FALSE(made.kill());
+        // Its arguments are gone at once.
+        CHECK(shared.use_count() == 1);
+        CHECK(made.done());
+        CHECK(made.state(500) == token_state::killed);
+        CHECK_THROWS_AS(made.get(), token_killed);
+        CHECK(made.failures().empty());
+        gate.release();
+        settle(rt);
+        CHECK(ran == 0);
+        CHECK(rt.stats().total().killed == 1000);
+    });
+}
+
+TEST_CASE("a_bulk_killed_while_it_runs_is_over_at_once_and_what_has_not_begun_never_runs") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        hold gate;
+        std::atomic<std::size_t> ran{0};
+        const auto shared = std::make_shared<int>(0);
+        const auto op = rt.operation("op", [&](std::size_t i, const std::shared_ptr<int>& p) {
+            ++ran;
+            gate.pass();
+            if (i % 2 == 0) throw std::runtime_error("late");
+            return p;
+        });
+        std::vector<std::tuple<std::size_t, std::shared_ptr<int>>> given;
+        for (std::size_t i = 0; i < 100'000; ++i) given.emplace_back(i, shared);
+        std::size_t begun = 0;
+        {
+            const auto made = op.bulk(std::move(given));
+            REQUIRE(gate.await(1));
+            CHECK(made.kill());
+            CHECK(made.done());
+            CHECK_THROWS_AS(made.get(), token_killed);
+            CHECK(made.failures().empty());
+            // Those that execute are killed, too: nothing of it is in flight any more.
+            REQUIRE(rt.wait_idle_for(hang_limit));
+            CHECK(rt.stats().total().killed == 100'000);
+            begun = ran;
+            gate.release();
+            rt.stop();
+            CHECK(ran == begun);
+            CHECK(begun <= static_cast<std::size_t>(*shape.cores * *shape.workers_per_core));
+        }
+        CHECK(shared.use_count() == 1);
+        check_ledger(rt);
+        CHECK(rt.stats().total().completed == 0);
+        CHECK(executed_in(rt.stats()) == begun);
+    });
+}
+
+TEST_CASE("of_several_threads_that_kill_a_running_bulk_each_token_is_counted_once") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        std::atomic<std::uint64_t> ran{0};
+        const auto op = rt.operation("op", [&](int i) {
+            ++ran;
+            return std::make_shared<int>(i);
+        });
+        std::uint64_t all = 0;
+        for (std::size_t round = 0; round < scaled(100); ++round) {
+            const int count = 1 + static_cast<int>(round) * 37 % 5000;
+            const auto made = op.bulk(std::views::iota(0, count));
+            std::vector<std::thread> crowd;
+            for (int t = 0; t < 2; ++t) crowd.emplace_back([&] { made.kill(); });
+            made.wait();
+            for (std::thread& each : crowd) each.join();
+            all += static_cast<std::uint64_t>(count);
+            REQUIRE(rt.wait_idle_for(hang_limit));
+            const token_counts seen = rt.stats().total();
+            REQUIRE(seen.accepted == all);
+            REQUIRE(seen.completed + seen.killed == all);
+        }
+        rt.stop();
+        check_ledger(rt);
+        CHECK(executed_in(rt.stats()) == ran);
+    });
+}
+
+TEST_CASE("a_stop_with_a_deadline_kills_each_token_of_a_bulk_once_and_names_the_straggler") {
+    for_each_small_shape([](const config& shape) {
+        runtime rt(shape);
+        hold gate;
+        std::atomic<std::size_t> ran{0};
+        const auto op = rt.operation("op", [&](std::size_t) {
+            // The second one of a stretch, mostly.
+            if (++ran >= 2) gate.pass();
+        });
+        const auto made = op.bulk(std::views::iota(std::size_t{0}, std::size_t{100'000}));
+        REQUIRE(gate.await(1));
+        const stop_report report = rt.stop(0ms);
+        CHECK_FALSE(report.drained);
+        REQUIRE(!report.stragglers.empty());
+        for (const straggler& each : report.stragglers) {
+            CHECK(each.operation == "op");
+            CHECK(each.id >= made.id());
+            CHECK(each.id < made.id() + 100'000);
+        }
+        CHECK(made.done());
+        CHECK_THROWS_AS(made.get(), token_killed);
+        check_ledger(rt);
+        CHECK(report.killed == rt.stats().total().killed);
+        gate.release();
+        rt.stop();
+        check_ledger(rt);
+        CHECK(executed_in(rt.stats()) == ran);
+        rt.start();
+        CHECK(rt.operation("again", [](int i) { return i; }).bulk(std::views::iota(0, 10)).get()
+                  .size() == 10);
+    });
+}
+
+TEST_CASE("a_bulk_whose_handle_is_dropped_runs_all_the_same_and_one_may_outlive_its_runtime") {
+    std::atomic<int> ran{0};
+    bulk<int> kept;
+    {
+        runtime rt({.cores = 2});
+        const auto op = rt.operation("op", [&](int i) {
+            ++ran;
+            return i;
+        });
+        static_cast<void>(op.bulk(std::views::iota(0, 1000)));
+        kept = op.bulk(std::views::iota(0, 1000));
+    }
+    CHECK(ran == 2000);
+    CHECK(kept.get()[999] == 999);
+    CHECK_FALSE(kept.kill());
+}
+
+TEST_CASE("bulks_of_many_threads_and_single_calls_get_along") {
+    for_each_small_shape([](const config& shape) {
+        config small = shape;
+        small.in_flight_limit = 700;
+        small.mailbox_capacity = 300;
+        runtime rt(small);
+        std::atomic<std::uint64_t> ran{0};
+        const auto op = rt.operation("op", [&](int) { ++ran; });
+        const auto heavy = rt.operation("heavy", {.weight = weight::heavy}, [&](int i) {
+            ++ran;
+            op.bulk(std::views::iota(0, i % 40)).wait();
+        });
+        std::vector<std::thread> crowd;
+        std::atomic<std::uint64_t> made{0};
+        for (int t = 0; t < 3; ++t) {
+            crowd.emplace_back([&, t] {
+                for (int round = 0; round < static_cast<int>(scaled(30)); ++round) {
+                    const int count = (round * 61 + t * 17) % 900;
+                    op(round);
+                    const auto a = op.bulk(std::views::iota(0, count));
+                    const auto b = heavy.bulk(std::views::iota(0, 50));
+                    std::uint64_t inner = 0;
+                    for (int i = 0; i < 50; ++i) inner += static_cast<std::uint64_t>(i % 40);
+                    made += static_cast<std::uint64_t>(count) + 51 + inner;
+                    if (round % 3 == 0) a.wait();
+                }
+            });
+        }
+        for (std::thread& each : crowd) each.join();
+        settle(rt);
+        CHECK(ran == made);
+        CHECK(rt.stats().total().completed == made);
+    });
+}
+
+}  // namespace tokengate::test
