@@ -115,6 +115,8 @@ bool runtime_core::is_idle() const {
     crew_.for_each_worker([&](const worker& each) {
         for (std::size_t i = 0; i < weight_count; ++i) {
             finished += each.completed[i].value() + each.failed[i].value() + each.killed[i].value();
+            finished += each.overtaken[i].completed.load(std::memory_order_acquire) +
+                        each.overtaken[i].failed.load(std::memory_order_acquire);
         }
     });
     for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
@@ -279,6 +281,11 @@ runtime_stats runtime_core::stats() const {
             snapshot.by_weight[i].failed += each.failed[i].value();
             snapshot.by_weight[i].killed += each.killed[i].value();
             home.executed[i] += each.executed[i].value();
+            const std::uint64_t done = each.overtaken[i].completed.load(std::memory_order_acquire);
+            const std::uint64_t thrown = each.overtaken[i].failed.load(std::memory_order_acquire);
+            snapshot.by_weight[i].completed += done;
+            snapshot.by_weight[i].failed += thrown;
+            home.executed[i] += done + thrown;
         }
         home.stolen += each.stolen.value();
         home.parked += each.parked.value();

@@ -30,6 +30,8 @@ struct claim {
     std::size_t last = 0;         ///< behind the last one
     std::size_t elements = 0;     ///< all of them, also one whose callable runs
     std::uint32_t stretches = 0;  ///< those that nobody else ends
+    std::size_t completed = 0;    ///< of a stretch that runs: elements that have ended before,
+    std::size_t failed = 0;       ///< which are ended and counted with the others
 
     [[nodiscard]] bool any() const noexcept { return elements != 0; }
 };
@@ -45,6 +47,7 @@ claim claim_rest(share& of) noexcept {
 
 // Under the eyes of an onlooker, so that the worker begins no other element meanwhile.
 claim take_over(stretch_frame& running) noexcept {
+    const share& of = share_of(*running.node);
     const std::size_t at = current_element(running);
     std::size_t end = running.last;
     // Relaxed: the worker sees it after it has seen the onlooker go; others only compare. It
@@ -52,14 +55,16 @@ claim take_over(stretch_frame& running) noexcept {
     if (at >= end || !running.end.compare_exchange_strong(end, at, std::memory_order_relaxed)) {
         return {};
     }
-    return {.first = at + 1, .last = running.last, .elements = running.last - at};
-}
-
-// The first step of every kill: whoever waits is released, and nobody begins anything any more.
-bool declare_killed(token_node& node) noexcept {
-    const state_word::finished end = node.state.finish(token_state::killed, false);
-    if (end.won) wake_waiters(node, end);
-    return end.won;
+    std::size_t failures = 0;
+    for (std::size_t i = running.first; i < at; ++i) {
+        // Relaxed: seen already.
+        failures += of.bulk->states[i].load(std::memory_order_relaxed) == token_state::failed;
+    }
+    return {.first = at + 1,
+            .last = running.last,
+            .elements = running.last - at,
+            .completed = at - running.first - failures,
+            .failed = failures};
 }
 
 // What was claimed never runs. The caller holds a reference.
@@ -76,13 +81,14 @@ void end_claim(crew& owner, token_node& node, const claim& killed) noexcept {
         owner.give_back(owner.at(of.home).box.credits(of.which),
                         static_cast<std::int64_t>(in_lane));
     }
-    end_elements(node, killed.elements, killed.stretches, false);
+    end_elements(node, killed.elements + killed.completed + killed.failed, killed.stretches, false);
 }
 
 /// What was taken over of a stretch, and a reference to its share.
 struct taken_over {
     token_node* node = nullptr;
     claim killed;
+    worker::taken_counts* counts = nullptr;
 };
 
 // One at a time: arguments are not destroyed while the worker is held, lest their destructors wait
@@ -95,15 +101,19 @@ std::optional<taken_over> take_over_one(worker& busy, const token_node* only) no
         const claim killed = take_over(static_cast<stretch_frame&>(each));
         if (!killed.any()) return;
         node.state.retain();
-        found = {.node = &node, .killed = killed};
+        found = {
+            .node = &node, .killed = killed, .counts = &busy.overtaken[index_of(node.weight_class)]};
     });
     return found.node != nullptr ? std::optional(found) : std::nullopt;
 }
 
-// How many elements have died.
+// How many elements have died, which the caller counts.
 std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
     end_claim(owner, *found.node, found.killed);
     drop_reference(*found.node);
+    // Release: pairs with the acquire of whoever adds the counters up.
+    found.counts->completed.fetch_add(found.killed.completed, std::memory_order_release);
+    found.counts->failed.fetch_add(found.killed.failed, std::memory_order_release);
     return found.killed.elements;
 }
 
@@ -192,10 +202,16 @@ void end_elements(token_node& node, std::size_t elements, std::uint32_t stretche
     if (drops_reference) drop_reference(node);
 }
 
+bool declare_killed(token_node& node) noexcept {
+    const state_word::finished end = node.state.finish(token_state::killed, false);
+    if (end.won) wake_waiters(node, end);
+    return end.won;
+}
+
 std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept {
     const claim rest = claim_rest(share_of(node));
     if (!rest.any()) return 0;
-    static_cast<void>(declare_killed(node));
+    declare_killed(node);
     end_claim(owner, node, rest);
     return rest.elements;
 }
@@ -203,7 +219,7 @@ std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept {
 void crew::kill_running_stretches(worker& busy) noexcept {
     while (const auto found = take_over_one(busy, nullptr)) {
         const std::size_t index = index_of(found->node->weight_class);
-        static_cast<void>(declare_killed(*found->node));
+        declare_killed(*found->node);
         // Release: as in kill_executing(), where nothing is counted before it is terminal either.
         killed_outside[index].fetch_add(end_taken(*this, *found), std::memory_order_release);
     }

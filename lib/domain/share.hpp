@@ -78,6 +78,10 @@ struct stretch_frame : execution_stack::frame, stretch {
 void end_elements(token_node& node, std::size_t elements, std::uint32_t stretches,
                   bool drops_reference) noexcept;
 
+/// The first step of every kill: whoever waits for the share is released, and no stretch of it is
+/// begun any more. True if this made it terminal.
+bool declare_killed(token_node& node) noexcept;
+
 /// Kills the stretches of a share that nobody has claimed. How many elements these were; the caller
 /// counts them.
 std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept;

@@ -83,46 +83,46 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     }
     executing.pop();
 
-    const std::size_t next = frame.next;
     // Relaxed: nobody finds the frame any more, and who has was waited for.
     const std::size_t end = frame.end.load(std::memory_order_relaxed);
-    std::size_t failures = frame.failed;
-    std::size_t mine = last - first;
+    std::size_t ended = last - first;      // elements that end here
+    std::size_t ran = frame.next - first;  // those that are counted here
+    std::size_t credits = ended;
     if (end != last) [[unlikely]] {
         if (dead != 0) {
-            if (const auto killed_now = node.state.finish(token_state::killed, false);
-                killed_now.won) {
-                wake_waiters(node, killed_now);
-            }
+            declare_killed(node);
             bulk.type->drop_arguments(bulk, first, last);
         } else {
-            // Element `end` is dead and counted by who has taken over; what is left of it is ours.
-            mine = end + 1 - first;
-            if (next == end) {
+            // Who has taken over has ended and counted all of them. This thread has only what it
+            // was at: element `end`.
+            ended = 0;
+            ran = frame.next - end;
+            credits = end + 1 - first;
+            if (ran == 0) {
                 bulk.type->drop_arguments(bulk, end, end + 1);
             } else {
-                if (bulk.states[end].load(std::memory_order_relaxed) == token_state::failed) {
-                    --failures;
-                }
                 bulk.type->drop_late(bulk, end);
             }
         }
     }
-    executed[index].add(next - first);
+    executed[index].add(ran);
     if (node.chained) memberships.give_up();
     // Given back before anyone can see them done, so that who has seen it finds room.
     if (of.way != route::here) {
-        in_flight_purse.earn(static_cast<std::int64_t>(mine));
+        in_flight_purse.earn(static_cast<std::int64_t>(credits));
         if (in_flight_purse.count() >= crew_.in_flight.block()) settle_finished();
     }
-    end_elements(node, end - first + dead, 1, owns_reference);
+    const std::size_t failures = frame.failed;
+    end_elements(node, ended, 1, owns_reference);
     // Counted after they are terminal, as far as that can be seen: who finds the runtime idle finds
     // all tokens done.
-    if (dead != 0) killed[index].add(dead);
-    if (end != first) {
-        if (failures != 0) failed[index].add(failures);
-        completed[index].add(end - first - failures);
+    if (ended == 0) return;
+    if (dead != 0) {
+        killed[index].add(dead);
+        return;
     }
+    if (failures != 0) failed[index].add(failures);
+    completed[index].add(ended - failures);
 }
 
 std::size_t worker::room_in(deque_kind kind) const noexcept {

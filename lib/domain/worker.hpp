@@ -213,6 +213,13 @@ class alignas(64) worker {
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;
+    /// Tokens of a bulk that it has run, counted by those who have killed the rest of their stretch
+    /// while it is busy; several may write.
+    struct taken_counts {
+        std::atomic<std::uint64_t> completed{0};
+        std::atomic<std::uint64_t> failed{0};
+    };
+    std::array<taken_counts, weight_count> overtaken;
     own_counter stolen;    ///< tokens taken from other domains
     own_counter parked;    ///< times it went to sleep
     own_counter anchored;  ///< anchored tokens whose callable it ran
