@@ -68,7 +68,7 @@ bool wait_until(token_node& node, std::optional<steady_ns> deadline, helping how
     }
     std::optional<worker::isolation> limits;
     if (how == helping::isolated || self->has_turn()) limits.emplace(*self);
-    if (self->run_awaited(node, deadline)) return true;
+    if (deadline ? self->run_awaited_until(node, *deadline) : self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);
     return end == wait_end::terminal;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guard/works.hpp"
 
+#include <array>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t many = 10'000;
 constexpr std::uint64_t children_each = 100;
+constexpr std::uint64_t bulk_size = 100;
 
 // The thread outside submits `many` tokens to a worker that stands still, which is one figure; the
 // worker runs them, which is another.
@@ -119,6 +121,54 @@ class serial_tokens final : public keyed {
     serial_tokens() : keyed("submit_serial", "run_serial", sticky::serial) {}
 };
 
+// P1b.
+class bulk_tokens final : public submissions {
+  public:
+    bulk_tokens() : submissions("submit_bulk", "run_bulk") {}
+
+  private:
+    void submit_all() override {
+        for (std::uint64_t i = burden == 0 ? many : 0; i < many; ++i) extra_work();
+        for (std::uint64_t i = 0; i < many / bulk_size; ++i) {
+            static_cast<void>(empty_.bulk(bulk_size));
+        }
+    }
+
+    operation<void()> empty_ = stage_.get().operation("empty", [this] { stage_.ran(); });
+};
+
+// The same with arguments and results.
+class bulk_results final : public submissions {
+  public:
+    bulk_results() : submissions("submit_bulk_result", "run_bulk_result"), numbers_(bulk_size) {
+        for (std::uint64_t i = 0; i < bulk_size; ++i) numbers_[i] = i;
+    }
+
+  private:
+    void submit_all() override {
+        for (std::uint64_t i = burden == 0 ? many : 0; i < many; ++i) extra_work();
+        for (bulk<std::uint64_t>& each : all_) each = same_.bulk(numbers_);
+    }
+
+    void collect() override {
+        stretch collecting("get_bulk", many);
+        collecting.begin();
+        for (std::uint64_t i = burden == 0 ? many : 0; i < many; ++i) extra_work();
+        std::uint64_t right = 0;
+        for (bulk<std::uint64_t>& each : all_) right += std::move(each).get() == numbers_ ? 1 : 0;
+        collecting.end();
+        expect("bulks with the right results", right, many / bulk_size);
+    }
+
+    operation<std::uint64_t(std::uint64_t)> same_ =
+        stage_.get().operation("same", [this](std::uint64_t value) {
+            stage_.ran();
+            return value;
+        });
+    std::vector<std::uint64_t> numbers_;
+    std::array<bulk<std::uint64_t>, many / bulk_size> all_;
+};
+
 // Leads: each token opens a chain.
 class leads final : public submissions {
   public:
@@ -209,6 +259,8 @@ std::unique_ptr<work> make() {
 constexpr entry works[] = {
     {"tokens", make<empty_tokens>},
     {"results", make<results>},
+    {"bulk", make<bulk_tokens>},
+    {"bulk_results", make<bulk_results>},
     {"sticky", make<sticky_tokens>},
     {"serial", make<serial_tokens>},
     {"leads", make<leads>},

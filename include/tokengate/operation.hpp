@@ -198,13 +198,13 @@ class operation<R(P...)> : public detail::operation_handle {
     /// @throws as a call; if runtime_stopped comes when a part has been admitted already, that part
     ///         runs nevertheless
     template <detail::arguments_range<std::decay_t<P>...> Range>
-    [[nodiscard]] tokengate::bulk<R> bulk(Range&& range) const {
+    tokengate::bulk<R> bulk(Range&& range) const {
         return detail::call_for_each<R, std::decay_t<P>...>(core(), *core().type,
                                                             std::forward<Range>(range));
     }
 
     /// The same for an operation without parameters: so many tokens.
-    [[nodiscard]] tokengate::bulk<R> bulk(std::size_t count) const requires(sizeof...(P) == 0) {
+    tokengate::bulk<R> bulk(std::size_t count) const requires(sizeof...(P) == 0) {
         return detail::call_often<R>(core(), *core().type, count);
     }
 
@@ -247,7 +247,7 @@ class generic_operation : public detail::operation_handle {
     /// As operation::bulk(), with elements that the callable takes as one argument, decayed.
     template <std::ranges::input_range Range>
         requires std::invocable<F&, std::decay_t<detail::bulk_element<Range>>>
-    [[nodiscard]] auto bulk(Range&& range) const {
+    auto bulk(Range&& range) const {
         using argument = std::decay_t<detail::bulk_element<Range>>;
         using result = std::invoke_result_t<F&, argument>;
         return detail::call_for_each<result, argument>(

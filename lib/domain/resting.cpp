@@ -100,7 +100,7 @@ worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(own
 
 worker::isolation::~isolation() { owner_.isolation_ = outer_; }
 
-bool worker::run_awaited(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+bool worker::run_awaited(token_node& awaited) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
     if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
@@ -109,7 +109,7 @@ bool worker::run_awaited(token_node& awaited, std::optional<steady_ns> deadline)
     }
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) {
-        return is_share(awaited) && run_share(awaited, deadline);
+        return is_share(awaited) && run_share(awaited, std::nullopt);
     }
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(awaited.weight_class);
@@ -119,6 +119,11 @@ bool worker::run_awaited(token_node& awaited, std::optional<steady_ns> deadline)
         execute(awaited, false);
     }
     return true;
+}
+
+bool worker::run_awaited_until(token_node& awaited, steady_ns deadline) noexcept {
+    if (!is_share(awaited)) return run_awaited(awaited);
+    return may_run(awaited) && run_share(awaited, deadline);
 }
 
 wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
@@ -132,7 +137,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         const bool open = isolation_ == nullptr && (may_nest() || alone);
         if (open ? run_one() : help()) continue;
         // Its turn may have come since: a token of a strand, above all.
-        if (run_awaited(awaited, deadline)) break;
+        if (deadline ? run_awaited_until(awaited, *deadline) : run_awaited(awaited)) break;
         settle_all();
         if (!open && !other) {
             other.emplace(*this);

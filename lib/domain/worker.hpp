@@ -117,8 +117,11 @@ class alignas(64) worker {
 
     /// Runs the awaited token itself, if it has not begun and may run here: at any depth, since a
     /// plain call would be as deep. True if it is terminal now.
-    /// Of a share of a bulk it runs what nobody has begun, until the deadline.
-    bool run_awaited(token_node& awaited, std::optional<steady_ns> deadline = {}) noexcept;
+    /// Of a share of a bulk it runs all that nobody has begun.
+    bool run_awaited(token_node& awaited) noexcept;
+
+    /// The same, but begins no stretch of a share after the deadline.
+    bool run_awaited_until(token_node& awaited, steady_ns deadline) noexcept;
 
     /// Runs a stretch of the share whose entry it has taken; nothing if none is left. Gives up the
     /// entry's reference.
