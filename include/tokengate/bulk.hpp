@@ -199,8 +199,8 @@ class bulk {
     /// Waits for all results and returns copies of them, in the order of the range; nothing for
     /// void, reference wrappers for references. From apps/examples/bulk.cpp:
     /// @code
-    /// tg::bulk<int> all = square.bulk(std::views::iota(0, 1000));  // at once: a thousand tokens
-    /// std::vector<int> results = all.get();                        // in the order of the range
+    /// tg::bulk<int> all = square.bulk(numbers);  // at once: a thousand tokens
+    /// std::vector<int> results = all.get();      // in the order of the range
     /// @endcode
     /// @throws the first error in the order of the range: what a callable threw, or token_killed
     results get() const& requires(!std::is_object_v<R> || std::copy_constructible<R>) {
