@@ -18,15 +18,21 @@ constinit std::atomic<unsigned> always_somebody{1};
 
 }  // namespace
 
-void worker::run_entry(token_node& node) noexcept {
-    if (const auto number = share_of(node).claim()) {
+// Out of line, so that tokens do not pay for it.
+[[gnu::noinline]] void worker::run_entry(token_node& node) noexcept {
+    if (!is_share(node)) {
+        drop_husk(node);
+    } else if (const auto number = share_of(node).claim()) {
         run_stretch(node, *number, true);
     } else {
         drop_reference(node);
     }
 }
 
-bool worker::run_share(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+// As run_entry().
+[[gnu::noinline]] bool worker::run_share(token_node& awaited,
+                                         std::optional<steady_ns> deadline) noexcept {
+    if (!is_share(awaited)) return false;
     while (!is_terminal(awaited.state.phase()) && !(deadline && steady_now() >= *deadline)) {
         const auto number = share_of(awaited).claim();
         if (!number) break;
@@ -123,17 +129,6 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     }
     if (failures != 0) failed[index].add(failures);
     completed[index].add(ended - failures);
-}
-
-std::size_t worker::room_in(deque_kind kind) const noexcept {
-    return deques_[static_cast<std::size_t>(kind)].room();
-}
-
-void worker::keep_share(token_node& node, std::uint32_t entries) noexcept {
-    const deque_kind kind = kind_of(node);
-    const weight weight_class = node.weight_class;
-    for (std::uint32_t i = 0; i < entries; ++i) static_cast<void>(at(kind).push(node));
-    offer(kind, weight_class);
 }
 
 }  // namespace tokengate::detail

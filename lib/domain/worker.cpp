@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "domain/ending.hpp"
-#include "domain/share.hpp"
 #include "mutants.hpp"
 #include "topology/binding.hpp"
 
@@ -219,16 +218,8 @@ bool worker::has_room(deque_kind kind) const noexcept {
     return deques_[static_cast<std::size_t>(kind)].has_room();
 }
 
-bool worker::keep(token_node& node) noexcept {
-    const deque_kind kind = kind_of(node);
-    const weight weight_class = node.weight_class;
-    if (!at(kind).push(node)) return false;
-    offer(kind, weight_class);
-    return true;
-}
-
 // Something was pushed onto a deque: lets others know.
-void worker::offer(deque_kind kind, weight weight_class) noexcept {
+[[gnu::always_inline]] inline void worker::offer(deque_kind kind, weight weight_class) noexcept {
     if ((own_offers_ & bit_of(kind)) == 0) {
         own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
         // Relaxed: the fence below orders it before the look for sleepers; who is awake finds it
@@ -242,6 +233,25 @@ void worker::offer(deque_kind kind, weight weight_class) noexcept {
     } else {
         crew_.wake_for(weight_class, home_.number);
     }
+}
+
+bool worker::keep(token_node& node) noexcept {
+    const deque_kind kind = kind_of(node);
+    const weight weight_class = node.weight_class;
+    if (!at(kind).push(node)) return false;
+    offer(kind, weight_class);
+    return true;
+}
+
+std::size_t worker::room_in(deque_kind kind) const noexcept {
+    return deques_[static_cast<std::size_t>(kind)].room();
+}
+
+void worker::keep_share(token_node& node, std::uint32_t entries) noexcept {
+    const deque_kind kind = kind_of(node);
+    const weight weight_class = node.weight_class;
+    for (std::uint32_t i = 0; i < entries; ++i) static_cast<void>(at(kind).push(node));
+    offer(kind, weight_class);
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {
@@ -318,12 +328,8 @@ void worker::run(token_node& node) noexcept {
         return;
     }
     if (!node.state.begin_execution()) {
-        // An entry of a share, which executes all the time, or a husk.
-        if (is_share(node)) {
-            run_entry(node);
-        } else {
-            drop_husk(node);
-        }
+        // A husk; or an entry of a share, which executes all the time.
+        run_entry(node);
         return;
     }
     execute(node, true);

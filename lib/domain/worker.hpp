@@ -120,11 +120,8 @@ class alignas(64) worker {
     /// Of a share of a bulk it runs all that nobody has begun.
     bool run_awaited(token_node& awaited) noexcept;
 
-    /// The same, but begins no stretch of a share after the deadline.
-    bool run_awaited_until(token_node& awaited, steady_ns deadline) noexcept;
-
-    /// Runs a stretch of the share whose entry it has taken; nothing if none is left. Gives up the
-    /// entry's reference.
+    /// Runs a stretch of the share whose entry it has taken; nothing if none is left, or if what it
+    /// has taken is a husk. Gives up the entry's reference.
     void run_entry(token_node& node) noexcept;
 
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
