@@ -101,8 +101,9 @@ std::optional<taken_over> take_over_one(worker& busy, const token_node* only) no
         const claim killed = take_over(static_cast<stretch_frame&>(each));
         if (!killed.any()) return;
         node.state.retain();
-        found = {
-            .node = &node, .killed = killed, .counts = &busy.overtaken[index_of(node.weight_class)]};
+        found = {.node = &node,
+                 .killed = killed,
+                 .counts = &busy.overtaken[index_of(node.weight_class)]};
     });
     return found.node != nullptr ? std::optional(found) : std::nullopt;
 }
