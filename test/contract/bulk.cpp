@@ -556,6 +556,65 @@ TEST_CASE("a_stop_with_a_deadline_kills_each_token_of_a_bulk_once_and_names_the_
     });
 }
 
+TEST_CASE("a_bulk_that_waits_for_room_when_the_runtime_stops_throws_and_what_is_in_ends") {
+    runtime rt({.cores = 2, .in_flight_limit = 3});
+    hold gate;
+    std::atomic<int> ran{0};
+    const auto shared = std::make_shared<int>(0);
+    const auto op = rt.operation("op", [&](const std::shared_ptr<int>&) {
+        ++ran;
+        gate.pass();
+    });
+    std::atomic<bool> thrown{false};
+    std::thread submitter([&] {
+        try {
+            op.bulk(std::vector(100, shared));
+        } catch (const runtime_stopped&) {
+            thrown = true;
+        }
+    });
+    CHECK(eventually([&] { return rt.stats().total().accepted == 3; }));
+    REQUIRE(gate.await(1));
+    std::thread stopper([&] { rt.stop(); });
+    submitter.join();
+    CHECK(thrown);
+    gate.release();
+    stopper.join();
+    CHECK(ran == 3);
+    CHECK(shared.use_count() == 1);
+    check_ledger(rt);
+}
+
+TEST_CASE("a_wait_for_a_bulk_with_a_deadline_ends_on_a_worker_too") {
+    for (const int cores : {1, 2}) {
+        runtime rt({.cores = cores});
+        const auto quick = rt.operation("quick", [](int i) { return i; });
+        const auto waits = rt.operation("waits", {.weight = weight::heavy}, [&] {
+            const auto all = quick.bulk(numbers(0, 1000));
+            while (!all.wait_for(1ms)) {}
+            return all.done() && all.get()[999] == 999;
+        });
+        CHECK(result_of(waits()));
+        // On a worker that could run all of it, but is late before it begins.
+        const auto late = rt.operation("late", {.weight = weight::heavy}, [&] {
+            const auto all = quick.bulk(numbers(0, 1000));
+            static_cast<void>(all.wait_until(std::chrono::steady_clock::time_point{}));
+            return all.wait_for(hang_limit);
+        });
+        CHECK(result_of(late()));
+        settle(rt);
+        // From outside: while one of them is held.
+        hold other;
+        const auto stays = rt.operation("stays", [&](int) { other.pass(); });
+        const auto made = stays.bulk(numbers(0, 10));
+        CHECK_FALSE(made.wait_for(1ms));
+        CHECK_FALSE(made.done());
+        other.release();
+        REQUIRE(ends(made));
+        settle(rt);
+    }
+}
+
 TEST_CASE("a_bulk_whose_handle_is_dropped_runs_all_the_same_and_one_may_outlive_its_runtime") {
     std::atomic<int> ran{0};
     bulk<int> kept;
