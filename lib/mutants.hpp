@@ -13,5 +13,6 @@ inline constexpr bool parent_not_held = false;       ///< a chain does not hold 
 inline constexpr bool strand_does_not_wait = false;  ///< serial tokens run side by side
 inline constexpr bool thief_ignores_anchor = false;  ///< anchored tokens are stolen
 inline constexpr bool domain_is_not_woken = false;   ///< an anchored token wakes nobody
+inline constexpr bool overtaken_ends_twice = false;  ///< a stretch that was taken over ends again
 
 }  // namespace tokengate::detail::mutants

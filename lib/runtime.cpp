@@ -10,6 +10,7 @@
 
 #include <tokengate/error.hpp>
 
+#include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "locality/chain.hpp"
@@ -115,6 +116,8 @@ bool runtime_core::is_idle() const {
     crew_.for_each_worker([&](const worker& each) {
         for (std::size_t i = 0; i < weight_count; ++i) {
             finished += each.completed[i].value() + each.failed[i].value() + each.killed[i].value();
+            finished += each.overtaken[i].completed.load(std::memory_order_acquire) +
+                        each.overtaken[i].failed.load(std::memory_order_acquire);
         }
     });
     for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
@@ -164,9 +167,12 @@ std::vector<straggler> runtime_core::stragglers() const {
     crew_.for_each_worker([&](worker& each) {
         // The strings are made with the worker held, which is what keeps the names readable; a
         // straggler is in no hurry.
-        each.executing.inspect([&](token_node& node) {
+        each.executing.inspect_frames([&](const execution_stack::frame& running) {
+            token_node& node = *running.node;
+            std::uint64_t id = node.id;
+            if (is_share(node)) id += current_element(running) - share_of(node).first;
             found.push_back(
-                {.operation = node.label->name, .id = node.id, .domain = each.domain_index()});
+                {.operation = node.label->name, .id = id, .domain = each.domain_index()});
         });
     });
     return found;
@@ -276,6 +282,11 @@ runtime_stats runtime_core::stats() const {
             snapshot.by_weight[i].failed += each.failed[i].value();
             snapshot.by_weight[i].killed += each.killed[i].value();
             home.executed[i] += each.executed[i].value();
+            const std::uint64_t done = each.overtaken[i].completed.load(std::memory_order_acquire);
+            const std::uint64_t thrown = each.overtaken[i].failed.load(std::memory_order_acquire);
+            snapshot.by_weight[i].completed += done;
+            snapshot.by_weight[i].failed += thrown;
+            home.executed[i] += done + thrown;
         }
         home.stolen += each.stolen.value();
         home.parked += each.parked.value();
@@ -312,6 +323,8 @@ void runtime_core::display() const {
 }
 
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }
+
+void submit_bulk(bulk_core& bulk) { bulk.operation->runtime->entrance().submit(bulk); }
 
 held_key hold_key(operation_core& operation, call_key key) {
     return operation.runtime->entrance().hold(operation, key);

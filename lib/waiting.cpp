@@ -7,6 +7,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/ending.hpp"
+#include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "locality/chain.hpp"
@@ -69,7 +70,8 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     }
     std::optional<worker::isolation> limits;
     if (how == helping::isolated || self->has_turn()) limits.emplace(*self);
-    if (self->run_awaited(node)) return true;
+    // Of a share of a bulk it would run all, however late.
+    if (!(deadline && is_share(node)) && self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);
     return end == wait_end::terminal;

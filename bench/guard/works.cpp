@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t many = 10'000;
 constexpr std::uint64_t children_each = 100;
+constexpr std::uint64_t bulk_size = 100;
 
 // The thread outside submits `many` tokens to a worker that stands still, which is one figure; the
 // worker runs them, which is another.
@@ -119,6 +120,52 @@ class serial_tokens final : public keyed {
     serial_tokens() : keyed("submit_serial", "run_serial", sticky::serial) {}
 };
 
+// P1b.
+class bulk_tokens final : public submissions {
+  public:
+    bulk_tokens() : submissions("submit_bulk", "run_bulk") {}
+
+  private:
+    void submit_all() override {
+        for (std::uint64_t i = burden == 0 ? many : 0; i < many; ++i) extra_work();
+        for (std::uint64_t i = 0; i < many / bulk_size; ++i) {
+            static_cast<void>(empty_.bulk(bulk_size));
+        }
+    }
+
+    operation<void()> empty_ = stage_.get().operation("empty", [this] { stage_.ran(); });
+};
+
+// One large bulk with arguments and results. Its memory comes from the system, so that submitting
+// it is not counted: that would not repeat.
+class large_bulk final : public work {
+  public:
+    large_bulk() : numbers_(many) {
+        for (std::uint64_t i = 0; i < many; ++i) numbers_[i] = i;
+    }
+
+    void run() override {
+        stage_.hold();
+        bulk<std::uint64_t> all = same_.bulk(numbers_);
+        stage_.release("run_large_bulk", many);
+        stretch collecting("get_large_bulk", many);
+        collecting.begin();
+        for (std::uint64_t i = burden == 0 ? many : 0; i < many; ++i) extra_work();
+        const std::vector<std::uint64_t> results = std::move(all).get();
+        collecting.end();
+        expect("that all results are right", results == numbers_ ? 1 : 0, 1);
+    }
+
+  private:
+    stage stage_;
+    operation<std::uint64_t(std::uint64_t)> same_ =
+        stage_.get().operation("same", [this](std::uint64_t value) {
+            stage_.ran();
+            return value;
+        });
+    std::vector<std::uint64_t> numbers_;
+};
+
 // Leads: each token opens a chain.
 class leads final : public submissions {
   public:
@@ -209,6 +256,8 @@ std::unique_ptr<work> make() {
 constexpr entry works[] = {
     {"tokens", make<empty_tokens>},
     {"results", make<results>},
+    {"bulk", make<bulk_tokens>},
+    {"large_bulk", make<large_bulk>},
     {"sticky", make<sticky_tokens>},
     {"serial", make<serial_tokens>},
     {"leads", make<leads>},

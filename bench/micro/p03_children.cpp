@@ -122,6 +122,27 @@ class tokens : public with_runtime<family_tree> {
         });
 };
 
+// A parent makes its children in one call.
+class bulks : public with_runtime<family_tree> {
+  public:
+    using with_runtime::with_runtime;
+
+    void run() override {
+        start();
+        submit_empty(parent_, parents());
+        host().wait_idle();
+    }
+
+  private:
+    [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
+
+    operation<void()> child_ = empty_operation<weight::medium>(host());
+    operation<void()> parent_ = host().operation("parent", [this] {
+        static_cast<void>(child_.bulk(children_each));
+        tally::count();
+    });
+};
+
 const registration children{{
     .id = "P3",
     .title = "children, 100 of each task that one thread submits",
@@ -131,10 +152,12 @@ const registration children{{
         {enter<task_group>("task_group", family::onetbb),
          enter<nested_groups>("nested groups", family::onetbb),
          enter<tokens<weight::medium, bond::none>>("tokengate", family::tokengate),
+         enter<bulks>("bulks", family::tokengate),
          enter<tokens<weight::medium, bond::chain>>("medium, chains", family::tokengate),
          enter<tokens<weight::heavy, bond::none>>("heavy", family::tokengate),
          enter<tokens<weight::heavy, bond::chain>>("heavy, chains", family::tokengate)}),
     .goals = {{.of = "tokengate", .against = {"task_group", "nested groups"}, .limit = 0.5},
+              {.of = "bulks", .against = {"task_group", "nested groups"}, .limit = 0.5},
               {.of = "medium, chains", .against = {"tokengate"}, .limit = 1.15},
               {.of = "heavy, chains", .against = {"heavy"}, .limit = 1.15}},
 }};

@@ -3,7 +3,9 @@
 #include <tbb/task_group.h>
 
 #include <algorithm>
+#include <ranges>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include <tokengate/tokengate.hpp>
@@ -120,8 +122,13 @@ class task_group : public with_arena<leads_in_steps> {
     }
 };
 
+enum class calls : std::uint8_t {
+    single,  // a call for each child
+    bulk,    // one for all children of a step
+};
+
 // All heavy, so that all domains take part.
-template <bond Bond>
+template <bond Bond, calls Calls>
 class tokens : public with_runtime<leads_in_steps> {
   public:
     using with_runtime::with_runtime;
@@ -141,6 +148,15 @@ class tokens : public with_runtime<leads_in_steps> {
         fill(data, lead);
         std::vector<token<void>> children(children_each);
         for (std::uint64_t step = 0; step < steps; ++step) {
+            if (Calls == calls::bulk) {
+                child_
+                    .bulk(std::views::iota(std::uint64_t{0}, children_each) |
+                          std::views::transform([data, step](std::uint64_t c) {
+                              return std::tuple(part_of(data, c), step);
+                          }))
+                    .wait();
+                continue;
+            }
             for (std::uint64_t c = 0; c < children_each; ++c) {
                 children[c] = child_(part_of(data, c), step);
             }
@@ -164,9 +180,10 @@ const registration chains{{
     .quick_tasks = 8 * steps * children_each,
     .contenders = {enter<serial>("serial", family::serial),
                    enter<task_group>("task_group", family::onetbb),
-                   enter<tokens<bond::none>>("heavy", family::tokengate),
-                   enter<tokens<bond::chain>>("heavy, chains", family::tokengate)},
-    .goals = {{.of = "heavy, chains",
+                   enter<tokens<bond::none, calls::single>>("heavy", family::tokengate),
+                   enter<tokens<bond::chain, calls::single>>("heavy, chains", family::tokengate),
+                   enter<tokens<bond::chain, calls::bulk>>("bulks, chains", family::tokengate)},
+    .goals = {{.of = "bulks, chains",
                .against = {"task_group"},
                .measure = goal::kind::speed_up,
                .limit = 1.2},

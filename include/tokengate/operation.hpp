@@ -4,11 +4,17 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
+#include <memory>
 #include <optional>
+#include <ranges>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include <tokengate/bulk.hpp>
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/key_hold.hpp>
@@ -42,6 +48,92 @@ class operation_handle {
 template <class P>
 concept owned_parameter =
     !std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>;
+
+/// True if each call of the operation is anchored by itself.
+[[nodiscard]] inline bool anchors_each_call(const operation_core& core) noexcept {
+    return core.keys != call_keys::none || core.lead != nullptr;
+}
+
+/// Calls visit(element) for each element of a range, which is moved from if that is an rvalue.
+template <class Range, class Visit>
+void for_each_argument(Range&& range, Visit&& visit) {
+    const auto end = std::ranges::end(range);
+    for (auto each = std::ranges::begin(range); each != end; ++each) {
+        if constexpr (gives_elements_away<Range>) {
+            visit(std::ranges::iter_move(each));
+        } else {
+            visit(*each);
+        }
+    }
+}
+
+/// Makes calls of a function with stored parameters D and results R, one for each element.
+template <class R, class... D, class Range>
+[[nodiscard]] tokengate::bulk<R> call_for_each(operation_core& core, const frame_type& type,
+                                               Range&& range) {
+    const auto spread = [](auto&& element, auto&& use) {
+        if constexpr (sizeof...(D) == 1) {
+            use(std::forward<decltype(element)>(element));
+        } else {
+            std::apply(use, std::forward<decltype(element)>(element));
+        }
+    };
+    if (anchors_each_call(core)) {
+        std::vector<token<R>> tokens;
+        for_each_argument(std::forward<Range>(range), [&](auto&& element) {
+            spread(std::forward<decltype(element)>(element), [&](auto&&... args) {
+                tokens.push_back(
+                    token<R>::adopt(make_call<R, D...>(core, type, admission::wait, holders::caller,
+                                                       std::forward<decltype(args)>(args)...)));
+            });
+        });
+        return tokengate::bulk<R>::adopt(std::move(tokens));
+    }
+    using arguments = std::tuple<D...>;
+    if constexpr (std::ranges::forward_range<Range> || std::ranges::sized_range<Range>) {
+        const auto count = static_cast<std::size_t>(std::ranges::distance(range));
+        auto each = std::ranges::begin(range);
+        return tokengate::bulk<R>::adopt(
+            make_bulk<R, D...>(core, *type.bulk, count, [&](arguments* where) {
+                const auto place = [&](auto&&... args) {
+                    ::new (static_cast<void*>(where))
+                        arguments(std::forward<decltype(args)>(args)...);
+                };
+                if constexpr (gives_elements_away<Range>) {
+                    spread(std::ranges::iter_move(each), place);
+                } else {
+                    spread(*each, place);
+                }
+                ++each;
+            }));
+    } else {
+        std::vector<arguments> collected;
+        for_each_argument(std::forward<Range>(range), [&](auto&& element) {
+            spread(std::forward<decltype(element)>(element), [&](auto&&... args) {
+                collected.emplace_back(std::forward<decltype(args)>(args)...);
+            });
+        });
+        auto each = collected.begin();
+        return tokengate::bulk<R>::adopt(
+            make_bulk<R, D...>(core, *type.bulk, collected.size(), [&](arguments* where) {
+                ::new (static_cast<void*>(where)) arguments(std::move(*each++));
+            }));
+    }
+}
+
+/// Makes `count` calls of a function without parameters.
+template <class R>
+[[nodiscard]] tokengate::bulk<R> call_often(operation_core& core, const frame_type& type,
+                                            std::size_t count) {
+    if (anchors_each_call(core)) {
+        std::vector<token<R>> tokens(count);
+        for (token<R>& each : tokens) {
+            each = token<R>::adopt(make_call<R>(core, type, admission::wait, holders::caller));
+        }
+        return tokengate::bulk<R>::adopt(std::move(tokens));
+    }
+    return tokengate::bulk<R>::adopt(make_bulk<R>(core, *type.bulk, count, [](std::tuple<>*) {}));
+}
 
 }  // namespace detail
 
@@ -111,6 +203,28 @@ class operation<R(P...)> : public detail::operation_handle {
         return key_hold::adopt(detail::hold_key_of<std::decay_t<P>...>(core(), args...));
     }
 
+    /// Makes a token for each element of a range, all at once, and returns at once: see
+    /// tokengate::bulk. With one parameter, the elements are what it takes; with several, tuples
+    /// of what they take. They are converted, copied or moved (out of a container that is an
+    /// rvalue) before the first token is admitted. The tokens have consecutive ids and, if they are
+    /// free and do not stay on the worker that makes them, consecutive positions; those that the
+    /// positions bring to one domain are next to each other in the range.
+    ///
+    /// Cost: one piece of memory, a node of the pool for each domain; then a tenth of a call each.
+    /// Blocks at a limit until all are admitted; on a worker it runs other tokens instead.
+    /// @throws as a call; if runtime_stopped comes when a part has been admitted already, that part
+    ///         runs nevertheless
+    template <detail::arguments_range<std::decay_t<P>...> Range>
+    tokengate::bulk<R> bulk(Range&& range) const {
+        return detail::call_for_each<R, std::decay_t<P>...>(core(), *core().type,
+                                                            std::forward<Range>(range));
+    }
+
+    /// The same for an operation without parameters: so many tokens.
+    tokengate::bulk<R> bulk(std::size_t count) const requires(sizeof...(P) == 0) {
+        return detail::call_often<R>(core(), *core().type, count);
+    }
+
   private:
     friend class runtime;
     explicit operation(detail::operation_core& core) noexcept : detail::operation_handle(core) {}
@@ -153,6 +267,16 @@ class generic_operation : public detail::operation_handle {
         requires std::invocable<F&, std::decay_t<A>...>
     [[nodiscard]] key_hold hold(const A&... args) const {
         return key_hold::adopt(detail::hold_key_of<std::decay_t<A>...>(core(), args...));
+    }
+
+    /// As operation::bulk(), with elements that the callable takes as one argument, decayed.
+    template <std::ranges::input_range Range>
+        requires std::invocable<F&, std::decay_t<detail::bulk_element<Range>>>
+    auto bulk(Range&& range) const {
+        using argument = std::decay_t<detail::bulk_element<Range>>;
+        using result = std::invoke_result_t<F&, argument>;
+        return detail::call_for_each<result, argument>(
+            core(), detail::frame_functions<F, result, argument>::type, std::forward<Range>(range));
     }
 
   private:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <tokengate/blocking.hpp>
+#include <tokengate/bulk.hpp>
 #include <tokengate/config.hpp>
 #include <tokengate/error.hpp>
 #include <tokengate/key_hold.hpp>

@@ -22,9 +22,9 @@ class own_counter {
     }
 
     /// Writer only: takes an add() back.
-    void retract() noexcept {
+    void retract(std::uint64_t count = 1) noexcept {
         // Release: as in add().
-        value_.store(value_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+        value_.store(value_.load(std::memory_order_relaxed) - count, std::memory_order_release);
     }
 
     [[nodiscard]] std::uint64_t value() const noexcept {

@@ -82,11 +82,11 @@ class credit_pool {
 /// of it: those that wait for room, while the worker is busy with something long.
 class purse {
   public:
-    /// Adds one; the worker only. No read-modify-write.
-    void earn() noexcept {
+    /// Adds some; the worker only. No read-modify-write.
+    void earn(std::int64_t count = 1) noexcept {
         // Relaxed load: nobody else writes it. Release: pairs with the acquire in empty(); what the
         // credit stands for has been given back before (a page of a lane's reserve).
-        earned_.store(earned_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+        earned_.store(earned_.load(std::memory_order_relaxed) + count, std::memory_order_release);
     }
 
     /// Credits that are in it. Exact for the worker, but for those that are being taken out.

@@ -72,6 +72,10 @@ class crew {
     /// The same by way of the queue of its lane.
     void post(token_node& node) noexcept;
 
+    /// The same with a share of a bulk, which holds a credit for each element, as so many entries.
+    void post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
+                    unsigned worker_hint) noexcept;
+
     /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
     /// domain itself, else the nearest.
     void wake_for(weight weight_class, unsigned home, unsigned worker_hint = 0) noexcept {
@@ -210,6 +214,7 @@ class crew {
     void wake_everybody() noexcept;
     [[nodiscard]] bool raise_reserve(domain& home) noexcept;
     void rest_all_reserves() noexcept;
+    void kill_running_stretches(worker& busy) noexcept;
 
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;

@@ -47,6 +47,12 @@ class work_deque {
                end_ - top_.load(std::memory_order_relaxed) < capacity_;
     }
 
+    /// How many push() would add now, at least. Owner only.
+    [[nodiscard]] std::size_t room() const noexcept {
+        // Relaxed: as in has_room().
+        return static_cast<std::size_t>(capacity_ - (end_ - top_.load(std::memory_order_relaxed)));
+    }
+
     /// Adds a token at the new end. False if the deque is full; nothing has changed then.
     /// Owner only. Two stores, no fence: make a full_fence() before you look for sleepers.
     [[nodiscard]] bool push(token_node& node) noexcept {

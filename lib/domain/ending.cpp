@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/ending.hpp"
 
+#include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "runtime_core.hpp"
@@ -31,7 +32,14 @@ unsigned home_of(const token_node& node) noexcept {
 kill_result kill_popped(crew& owner, token_node& node) noexcept {
     // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
     if (!node.state.begin_execution()) {
-        drop_husk(node);
+        if (is_share(node)) {
+            // Release: as in kill_waiting().
+            owner.killed_outside[index_of(node.weight_class)].fetch_add(kill_unclaimed(owner, node),
+                                                                        std::memory_order_release);
+            drop_reference(node);
+        } else {
+            drop_husk(node);
+        }
         return kill_result::husk;
     }
     return kill_begun(owner, node, true, true) ? kill_result::killed : kill_result::too_late;
@@ -85,6 +93,7 @@ void crew::kill_waiting() noexcept {
 void crew::kill_executing() noexcept {
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
+            if (is_share(node)) return;
             const std::size_t index = index_of(node.weight_class);
             // Those who wait for its turn are to be killed too, whether it returns or not. Nothing
             // runs any more, so that two of them cannot meet.
@@ -95,6 +104,7 @@ void crew::kill_executing() noexcept {
             killed_outside[index].fetch_add(1, std::memory_order_release);
             wake_waiters(node, end);
         });
+        kill_running_stretches(each);
     });
     full_fence();
     tell_quiet();

@@ -39,11 +39,19 @@ class execution_stack {
         top_.store(own_, std::memory_order_release);
         // Between the store and the look for onlookers; pairs with the heavy fence in inspect():
         // either an onlooker sees that the frame has gone, or it is seen here.
+        wait_for_onlookers();
+    }
+
+    /// Between something that onlookers look at and what comes next. Worker only.
+    void wait_for_onlookers() noexcept {
         light_fence();
         // Acquire: pairs with the release in inspect(); what the onlooker did comes before.
         while (onlookers_.load(std::memory_order_acquire) != 0)
             [[unlikely]] std::this_thread::yield();
     }
+
+    /// How many look at this stack now.
+    [[nodiscard]] const std::atomic<unsigned>& onlookers() const noexcept { return onlookers_; }
 
     /// True if anything executes. Any thread.
     [[nodiscard]] bool busy() const noexcept {
@@ -82,6 +90,12 @@ class execution_stack {
     /// be short: the worker may wait for it.
     template <class Visit>
     void inspect(Visit&& visit) {
+        inspect_frames([&](frame& each) { visit(*each.node); });
+    }
+
+    /// The same with the frames.
+    template <class Visit>
+    void inspect_frames(Visit&& visit) {
         // Acquire: pairs with the release in push() and pop().
         if (top_.load(std::memory_order_acquire) == nullptr) return;
         onlookers_.fetch_add(1, std::memory_order_relaxed);
@@ -95,7 +109,7 @@ class execution_stack {
         heavy_fence();
         for (frame* each = top_.load(std::memory_order_acquire); each != nullptr;
              each = each->outer) {
-            visit(*each->node);
+            visit(*each);
         }
     }
 

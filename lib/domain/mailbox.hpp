@@ -224,6 +224,16 @@ class mailbox {
         raise(which, std::uint64_t{1} << own.bit_);
     }
 
+    /// The same with one node, as so many entries.
+    void push_many(lane which, source& own, token_node& node, std::uint32_t entries) noexcept {
+        if (!own.push_many(node, entries)) [[unlikely]] {
+            // As above.
+            for (; entries > 0; --entries) push(which, node);
+            return;
+        }
+        raise(which, std::uint64_t{1} << own.bit_);
+    }
+
     /// The same, to the lane's queue. Any thread.
     void push(lane which, token_node& node) noexcept {
         at(which).queue.push(&node);

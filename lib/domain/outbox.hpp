@@ -47,7 +47,7 @@ class outbox {
     /// nothing has changed then. Owner only. Make a full_fence() before you look for sleepers.
     [[nodiscard]] bool push(token_node& node) noexcept {
         const std::int64_t end = end_;
-        if (end - top_seen_ >= own_ring_->capacity && !make_room()) [[unlikely]]
+        if (end - top_seen_ >= own_ring_->capacity && !make_room(1)) [[unlikely]]
             return false;
         // Relaxed: published by the next store.
         own_ring_->slot(end).store(&node, std::memory_order_relaxed);
@@ -55,6 +55,21 @@ class outbox {
         // Release: pairs with the loads of bottom_ in take(); hands over the slot, the ring and
         // what the token contains.
         bottom_.store(end + 1, std::memory_order_release);
+        return true;
+    }
+
+    /// Adds the same address so many times; all of them or none. Otherwise as push().
+    [[nodiscard]] bool push_many(token_node& node, std::uint32_t count) noexcept {
+        const std::int64_t end = end_;
+        if (end + count - top_seen_ > own_ring_->capacity && !make_room(count)) [[unlikely]]
+            return false;
+        // Relaxed: published by the next store.
+        for (std::int64_t i = end; i < end + count; ++i) {
+            own_ring_->slot(i).store(&node, std::memory_order_relaxed);
+        }
+        end_ = end + count;
+        // Release: as in push(), for all of them.
+        bottom_.store(end + count, std::memory_order_release);
         return true;
     }
 
@@ -132,14 +147,17 @@ class outbox {
     };
     static_assert(sizeof(ring) <= line);
 
-    [[gnu::cold, gnu::noinline]] bool make_room() noexcept {
+    [[gnu::cold, gnu::noinline]] bool make_room(std::int64_t count) noexcept {
         // Acquire: pairs with the exchange in take(). Who took a token has read its slot before it
         // is used again.
         top_seen_ = top_.load(std::memory_order_acquire);
         // If it is more than half full, it would soon have to look again.
-        if (end_ - top_seen_ <= own_ring_->capacity / 2) return true;
-        ring* const larger = ring::make(own_ring_->capacity * 2, own_ring_);
-        if (larger == nullptr) return end_ - top_seen_ < own_ring_->capacity;
+        const std::int64_t held = end_ - top_seen_ + count - 1;
+        if (held <= own_ring_->capacity / 2) return true;
+        std::int64_t capacity = own_ring_->capacity * 2;
+        while (held >= capacity) capacity *= 2;
+        ring* const larger = ring::make(capacity, own_ring_);
+        if (larger == nullptr) return held < own_ring_->capacity;
         for (std::int64_t i = top_seen_; i < end_; ++i) {
             larger->slot(i).store(own_ring_->slot(i).load(std::memory_order_relaxed),
                                   std::memory_order_relaxed);

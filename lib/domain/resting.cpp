@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "domain/ending.hpp"
+#include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
 
@@ -123,7 +124,7 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         return is_terminal(awaited.state.phase());
     }
     // Its entry in a mailbox or deque becomes a husk.
-    if (!awaited.state.begin_execution_leaving_husk()) return false;
+    if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         const std::size_t index = index_of(awaited.weight_class);
         in_flight_purse.earn();
@@ -145,7 +146,11 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         const bool open = isolation_ == nullptr && (may_nest() || alone);
         if (open ? run_one() : help()) continue;
         // Its turn may have come since: a token of a strand, above all.
-        if (run_awaited(awaited)) break;
+        if (deadline && is_share(awaited)) {
+            if (may_run(awaited) && run_share(awaited, deadline)) break;
+        } else if (run_awaited(awaited)) {
+            break;
+        }
         settle_all();
         if (!open && !other) {
             other.emplace(*this);

@@ -24,22 +24,28 @@ waiting_workers::entry::~entry() {
     (previous_ != nullptr ? previous_->next_ : first) = next_;
 }
 
-// From the awaited token to who has it on the stack, to what that one waits for, and so on. The
-// list has no cycle, so that the walk ends.
+// From the awaited token to those who have it on their stacks (several, if it is a share of a
+// bulk), to what these wait for, and so on. The list has no cycle, so that the walk ends; each
+// entry is walked from once.
 bool waiting_workers::entry::leads_back() const noexcept {
-    for (const token_node* wanted = awaited_;;) {
-        const bool back = stack_->holds_up(*wanted);
-        const entry* holder = first;
-        while (!back && holder != nullptr && !holder->stack_->holds_up(*wanted)) {
-            holder = holder->next_;
-        }
-        // Looked at after the stacks: a token that is not terminal has been there all the time,
-        // and its strand too.
-        if (is_terminal(wanted->state.phase())) return false;
-        if (back) return true;
-        if (holder == nullptr || holder->timed_) return false;
-        wanted = holder->awaited_;
+    for (entry* each = first; each != nullptr; each = each->next_) each->walked_ = false;
+    return leads_back(*awaited_);
+}
+
+bool waiting_workers::entry::leads_back(const token_node& wanted) const noexcept {
+    if (stack_->holds_up(wanted)) {
+        // Looked at after the stack: a token that is not terminal has been there all the time, and
+        // its strand too.
+        return !is_terminal(wanted.state.phase());
     }
+    for (entry* holder = first; holder != nullptr; holder = holder->next_) {
+        if (holder->walked_ || holder->timed_ || !holder->stack_->holds_up(wanted)) continue;
+        // As above.
+        if (is_terminal(wanted.state.phase())) return false;
+        holder->walked_ = true;
+        if (leads_back(*holder->awaited_)) return true;
+    }
+    return false;
 }
 
 void waiting_workers::notify(const token_node* finished) noexcept {

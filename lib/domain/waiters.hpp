@@ -39,12 +39,14 @@ class waiting_workers {
       private:
         friend class waiting_workers;
         [[nodiscard]] bool leads_back() const noexcept;
+        [[nodiscard]] bool leads_back(const token_node& wanted) const noexcept;
 
         const token_node* awaited_;
         event_count* wake_;
         const execution_stack* stack_;
         bool timed_;
         bool closes_a_cycle_;
+        bool walked_ = false;  ///< by the walk that goes on now
         entry* previous_ = nullptr;
         entry* next_ = nullptr;
     };

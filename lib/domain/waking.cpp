@@ -2,6 +2,7 @@
 // Whom a new token wakes. Protocol: lib/sleep/README.md.
 
 #include "domain/crew.hpp"
+#include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "mutants.hpp"
 
@@ -16,6 +17,20 @@ void crew::post(token_node& node) noexcept {
         wake_in(home);
     } else {
         wake_for(class_of(which), home);
+    }
+}
+
+void crew::post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
+                      unsigned worker_hint) noexcept {
+    const weight weight_class = node.weight_class;
+    const bool anchored = node.anchored();
+    const unsigned home = share_of(node).home;
+    at(home).box.push_many(lane_of(weight_class, anchored), from, node, entries);
+    // One for all: whoever takes an entry passes on that there are more.
+    if (anchored) {
+        wake_in(home);
+    } else {
+        wake_for(weight_class, home, worker_hint);
     }
 }
 

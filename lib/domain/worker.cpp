@@ -226,11 +226,22 @@ bool worker::has_room(deque_kind kind) const noexcept {
     return deques_[static_cast<std::size_t>(kind)].has_room();
 }
 
-// This deque may hold something from now on.
-void worker::offer(deque_kind kind) noexcept {
+// A deque may hold something from now on.
+void worker::mark_offered(deque_kind kind) noexcept {
     own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
     // Relaxed: a fence follows before the look for sleepers; who is awake finds it soon.
     offers_.store(own_offers_, std::memory_order_relaxed);
+}
+
+std::size_t worker::room_in(deque_kind kind) const noexcept {
+    return deques_[static_cast<std::size_t>(kind)].room();
+}
+
+void worker::keep_share(token_node& node, std::uint32_t entries) noexcept {
+    const deque_kind kind = kind_of(node);
+    const weight weight_class = node.weight_class;
+    for (std::uint32_t i = 0; i < entries; ++i) static_cast<void>(at(kind).push(node));
+    offer(kind, weight_class);
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {
@@ -337,7 +348,8 @@ void worker::run(token_node& node) noexcept {
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
         run_too_late(node);
     } else if (!node.state.begin_execution()) [[unlikely]] {
-        drop_husk(node);
+        // A husk; or an entry of a share, which executes all the time.
+        run_entry(node);
     } else if (node.anchored() || !memberships.none()) {
         execute_anchored(node, grip::entry);
     } else {

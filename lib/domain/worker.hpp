@@ -132,12 +132,16 @@ class alignas(64) worker {
 
     /// Runs the awaited token itself, if it has not begun and may run here: at any depth, since a
     /// plain call would be as deep. True if it is terminal now.
+    /// Of a share of a bulk it runs all that nobody has begun.
     bool run_awaited(token_node& awaited) noexcept;
 
     /// Runs the awaited token if it is the newest that this worker has created, as in fork and
     /// join, and nothing keeps it from running whatever it may. True if it is terminal now.
     /// @param alone  nobody else can use the handle of who waits
     bool run_newest(token_node& awaited, bool alone) noexcept;
+    /// Runs a stretch of the share whose entry it has taken; nothing if none is left, or if what it
+    /// has taken is a husk. Gives up the entry's reference.
+    void run_entry(token_node& node) noexcept;
 
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
     /// is nothing to run.
@@ -164,17 +168,16 @@ class alignas(64) worker {
         const weight weight_class = node.weight_class;
         if (!at(kind).push(node)) [[unlikely]]
             return false;
-        if ((own_offers_ & bit_of(kind)) == 0) [[unlikely]]
-            offer(kind);
-        // Between the push and the look for sleepers; pairs with idle_set::announce().
-        full_fence();
-        if (kind == deque_kind::anchored) {
-            crew_.wake_in(home_.number);
-        } else {
-            crew_.wake_for(weight_class, home_.number);
-        }
+        offer(kind, weight_class);
         return true;
     }
+
+    /// For how many tokens, or entries of a share, this deque has room.
+    [[nodiscard]] std::size_t room_in(deque_kind kind) const noexcept;
+
+    /// Puts so many entries of a share, for which there is room, onto its deque, and wakes a worker
+    /// if one that may run them is idle.
+    void keep_share(token_node& node, std::uint32_t entries) noexcept;
 
     /// Takes the oldest token of a deque; null if there is none. Any thread.
     [[nodiscard]] token_node* steal(deque_kind kind) noexcept;
@@ -242,6 +245,13 @@ class alignas(64) worker {
     counters_by_weight completed;
     counters_by_weight failed;
     counters_by_weight killed;
+    /// Tokens of a bulk that it has run, counted by those who have killed the rest of their stretch
+    /// while it is busy; several may write.
+    struct taken_counts {
+        std::atomic<std::uint64_t> completed{0};
+        std::atomic<std::uint64_t> failed{0};
+    };
+    std::array<taken_counts, weight_count> overtaken;
     own_counter stolen;    ///< tokens taken from other domains
     own_counter parked;    ///< times it went to sleep
     own_counter anchored;  ///< anchored tokens whose callable it ran
@@ -299,10 +309,24 @@ class alignas(64) worker {
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
         return deques_[static_cast<std::size_t>(kind)];
     }
-    void offer(deque_kind kind) noexcept;
+    /// Something was pushed onto a deque: lets others know.
+    void offer(deque_kind kind, weight weight_class) noexcept {
+        if ((own_offers_ & bit_of(kind)) == 0) [[unlikely]]
+            mark_offered(kind);
+        // Between the push and the look for sleepers; pairs with idle_set::announce().
+        full_fence();
+        if (kind == deque_kind::anchored) {
+            crew_.wake_in(home_.number);
+        } else {
+            crew_.wake_for(weight_class, home_.number);
+        }
+    }
+    void mark_offered(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;
     void run(token_node& node) noexcept;
     [[gnu::cold]] void run_too_late(token_node& node) noexcept;
+    void run_stretch(token_node& node, std::uint32_t number, bool owns_reference) noexcept;
+    bool run_share(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
     void rest() noexcept;
     void tell_all() noexcept;
     void withdraw() noexcept;

@@ -68,7 +68,7 @@ held_key gate::anchorage::move_into_hold(runtime_core& runtime, unsigned domain)
     return held;
 }
 
-[[gnu::always_inline]] inline gate::caller gate::calling() {
+gate::caller gate::calling() {
     worker* const self = worker::current_of(crew_);
     return {.mine = submitters_.mine(),
             .self = self,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 
+#include <tokengate/detail/bulk_frame.hpp>
 #include <tokengate/detail/frame.hpp>
 
 #include "domain/crew.hpp"
@@ -17,6 +18,7 @@
 
 namespace tokengate::detail {
 
+enum class deque_kind : std::uint8_t;
 class worker;
 
 /// Runs on the caller's thread, without a lock except where it blocks.
@@ -36,6 +38,10 @@ class gate {
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
+
+    /// Submits a bulk (bulk.cpp).
+    /// @throws runtime_stopped, std::bad_alloc; what was admitted before is, then
+    void submit(bulk_core& bulk);
 
     /// Holds a key without a token.
     /// @throws operation_error, runtime_stopped, std::bad_alloc
@@ -138,6 +144,20 @@ class gate {
     void release(unsigned domain, lane which, route way) noexcept;
     void open_box(submitter& mine, unsigned domain, lane which);
     [[nodiscard]] bool take_lane_credit(submitter& mine, unsigned domain, lane which);
+    void submit_part(bulk_core& bulk, std::size_t count, const caller& who,
+                     const reservation& wanted);
+    std::size_t submit_share(bulk_core& bulk, std::size_t count, const caller& who,
+                             reservation room);
+    void accept(operation_core& operation, weight weight_class, std::size_t count);
+    [[nodiscard]] bool has_room_for(const worker& self, deque_kind kind,
+                                    const bulk_core& bulk) const noexcept;
+    [[nodiscard]] std::size_t reserve_more(const reservation& room, std::size_t wanted,
+                                           std::size_t stretch_length) noexcept;
+    void release_many(const reservation& room, std::size_t elements,
+                      std::size_t stretch_length) noexcept;
+    [[nodiscard]] std::uint64_t take_ids(submitter& mine, std::uint64_t count) noexcept;
+    [[nodiscard]] std::uint64_t take_positions(submitter& mine, weight weight_class,
+                                               std::uint64_t count) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
     [[gnu::noinline]] void commit_serial(token_node& node, holders held_by);

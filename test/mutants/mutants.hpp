@@ -20,5 +20,6 @@ inline const bool parent_not_held = chosen("parent_not_held");
 inline const bool strand_does_not_wait = chosen("strand_does_not_wait");
 inline const bool thief_ignores_anchor = chosen("thief_ignores_anchor");
 inline const bool domain_is_not_woken = chosen("domain_is_not_woken");
+inline const bool overtaken_ends_twice = chosen("overtaken_ends_twice");
 
 }  // namespace tokengate::detail::mutants

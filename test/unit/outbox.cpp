@@ -76,8 +76,14 @@ std::string first_difference(seeded& random, int steps) {
         const bool rising = i / 2000 % 2 == 0;
         if (random.below(8) < (rising ? 5U : 3U)) {
             token_node& some = nodes[random.below(nodes.size())];
-            if (!box.push(some)) return "push";
-            model.push_back(&some);
+            if (random.one_in(20)) {
+                const auto count = static_cast<std::uint32_t>(random.below(300));
+                if (!box.push_many(some, count)) return "push_many";
+                model.insert(model.end(), count, &some);
+            } else {
+                if (!box.push(some)) return "push";
+                model.push_back(&some);
+            }
         } else {
             token_node* expected = nullptr;
             if (!model.empty()) {
@@ -199,6 +205,26 @@ TEST_CASE("an_outbox_grows_wherever_in_its_ring_it_begins") {
     }
 }
 
+TEST_CASE("an_outbox_takes_many_entries_of_a_node_at_once_however_many_that_are") {
+    for (const std::uint32_t count : {1U, 2U, 64U, 127U, 128U, 129U, 1000U, 100'000U}) {
+        for (const std::size_t before : {0U, 1U, 63U, 64U, 127U}) {
+            INFO(count, " entries after ", before, " tokens");
+            outbox box;
+            token_node single;
+            token_node many;
+            for (std::size_t i = 0; i < before; ++i) REQUIRE(box.push(single));
+            REQUIRE(box.push_many(many, count));
+            REQUIRE(box.push(single));
+            bool same = true;
+            for (std::size_t i = 0; i < before; ++i) same = same && box.take() == &single;
+            for (std::uint32_t i = 0; i < count; ++i) same = same && box.take() == &many;
+            CHECK(same);
+            CHECK(box.take() == &single);
+            CHECK(box.take() == nullptr);
+        }
+    }
+}
+
 TEST_CASE("an_outbox_does_what_a_queue_of_tokens_would_do") {
     seeded random;
     for (int i = 0; i < 10; ++i) REQUIRE(first_difference<outbox>(random, 20'000) == "");
@@ -234,10 +260,14 @@ TEST_CASE("an_outbox_that_cannot_grow_refuses_tokens_and_keeps_those_it_has") {
         CHECK(box.take() == &nodes[0]);
         CHECK(box.push(nodes[accepted]));
         CHECK_FALSE(box.push(nodes[accepted + 1]));
+        // All entries or none.
+        CHECK(box.take() == &nodes[1]);
+        CHECK_FALSE(box.push_many(nodes[1], 2));
+        CHECK(box.push_many(nodes[accepted + 1], 1));
     }
-    for (std::size_t i = accepted + 1; i < nodes.size(); ++i) REQUIRE(box.push(nodes[i]));
+    for (std::size_t i = accepted + 2; i < nodes.size(); ++i) REQUIRE(box.push(nodes[i]));
     bool same = true;
-    for (std::size_t i = 1; i < nodes.size(); ++i) same = same && box.take() == &nodes[i];
+    for (std::size_t i = 2; i < nodes.size(); ++i) same = same && box.take() == &nodes[i];
     CHECK(same);
     CHECK(box.take() == nullptr);
 }

@@ -52,6 +52,29 @@ TEST_CASE("a_worker_that_waits_for_a_cycle_without_being_in_it_is_not_held_up_by
     CHECK_FALSE(third.closes_a_cycle());
 }
 
+TEST_CASE("a_cycle_is_found_by_way_of_any_worker_that_runs_the_same_share_of_a_bulk") {
+    event_count wake;
+    busy a;
+    busy b;
+    busy c;
+    busy elsewhere;
+    // a and b run stretches of one share.
+    execution_stack::frame same{.node = &a.node};
+    b.stack.push(same);
+    // What b waits for leads back to c, what a waits for does not, whichever of them is listed
+    // first.
+    for (const bool turned : {false, true}) {
+        const waiting_workers::entry first(turned ? c.node : elsewhere.node, wake,
+                                           turned ? b.stack : a.stack, false);
+        const waiting_workers::entry second(turned ? elsewhere.node : c.node, wake,
+                                            turned ? a.stack : b.stack, false);
+        const waiting_workers::entry third(a.node, wake, c.stack, false);
+        CHECK_FALSE(first.closes_a_cycle());
+        CHECK_FALSE(second.closes_a_cycle());
+        CHECK(third.closes_a_cycle());
+    }
+}
+
 TEST_CASE("a_wait_with_a_deadline_is_no_part_of_a_cycle") {
     event_count wake;
     busy a;

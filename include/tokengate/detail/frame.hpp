@@ -214,6 +214,9 @@ struct arguments_place {
     }
 };
 
+template <class F, class R, class... P>
+struct bulk_functions;
+
 /// The functions of a frame of callable F with parameters P and result R.
 template <class F, class R, class... P>
 struct frame_functions {
@@ -267,7 +270,8 @@ struct frame_functions {
                                      .drop_outcome = drop_outcome,
                                      .size = arguments::end,
                                      .size_class = size_class_of(arguments::end),
-                                     .trivial_result = outcome::value_place::trivial};
+                                     .trivial_result = outcome::value_place::trivial,
+                                     .bulk = &bulk_functions<F, R, P...>::type};
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
@@ -327,3 +331,6 @@ token_node* make_call(operation_core& core, const frame_type& type, admission ho
 }
 
 }  // namespace tokengate::detail
+
+// What a frame's type refers to.
+#include <tokengate/detail/bulk_frame.hpp>

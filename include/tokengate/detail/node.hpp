@@ -20,6 +20,7 @@ class chain;
 class runtime_core;
 class strand;
 class worker;
+struct bulk_type;
 struct operation_core;
 struct token_node;
 
@@ -37,6 +38,8 @@ struct frame_type {
     std::uint8_t size_class;
     /// There is nothing to destroy in a result.
     bool trivial_result;
+    /// The same for bulks; null: there are none.
+    const bulk_type* bulk = nullptr;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
@@ -56,6 +59,7 @@ enum class route : std::uint8_t {
     mailbox,  ///< through a lane of its domain's mailbox; it holds a credit of that lane
     deque,    ///< onto the deque of the worker that creates it
     here,     ///< run at once by the worker that creates it, beyond all limits
+    bulk,     ///< it is no token, but a share of a bulk (lib/domain/bulk.md), which says the way
 };
 
 /// A pin of a sticky key: the slot that counts it, and the domain that it holds.

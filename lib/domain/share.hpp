@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// A share of a bulk: those of its tokens that went to one domain together. Protocol: bulk.md.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include <tokengate/detail/bulk_frame.hpp>
+
+#include "domain/crew.hpp"
+#include "domain/execution_stack.hpp"
+
+namespace tokengate::detail {
+
+/// The record of a share, on the line behind its node, which is no token, but has a token's state
+/// word, chain and runtime. Elements [first, first + count) of the bulk, in stretches.
+struct share {
+    bulk_core* bulk;
+    std::size_t first;
+    std::uint32_t count;
+    std::uint32_t length;     ///< of each stretch but the last
+    std::uint32_t stretches;  ///< and entries
+    std::uint16_t home;       ///< the domain in whose lane it was put
+    route way;                              ///< mailbox, deque or here
+    std::atomic<std::uint32_t> cursor{0};   ///< the next stretch to be run or killed
+    std::atomic<std::uint64_t> pending{0};  ///< stretches and, below, elements that have not ended
+
+    [[nodiscard]] std::size_t first_of(std::uint32_t number) const noexcept {
+        return first + std::size_t{number} * length;
+    }
+    [[nodiscard]] std::size_t end_of(std::uint32_t number) const noexcept {
+        return number + 1 == stretches ? first + count : first_of(number + 1);
+    }
+
+    /// Claims the next stretch, if there is one left: only the caller may run it.
+    [[nodiscard]] std::optional<std::uint32_t> claim() noexcept {
+        // Relaxed, both: whoever got here got the share through a lane, a deque or a handle, which
+        // publish it; the cursor decides between claimants. The look keeps it from wrapping round.
+        if (cursor.load(std::memory_order_relaxed) >= stretches) return std::nullopt;
+        const std::uint32_t number = cursor.fetch_add(1, std::memory_order_relaxed);
+        return number < stretches ? std::optional(number) : std::nullopt;
+    }
+
+    static constexpr std::uint64_t one_stretch = std::uint64_t{1} << 32U;
+};
+
+/// The most stretches of a share: each is an entry, with a reference to the node.
+inline constexpr std::uint32_t most_stretches = 1U << 22U;
+
+/// What stands for the frame of a share.
+extern const frame_type share_frame;
+
+[[nodiscard]] inline bool is_share(const token_node& node) noexcept {
+    return node.way == route::bulk;
+}
+
+inline constexpr std::size_t share_offset = 64;
+
+[[nodiscard]] inline share& share_of(token_node& node) noexcept {
+    return *std::launder(reinterpret_cast<share*>(at_offset(node, share_offset)));
+}
+
+/// A stretch on the stack of the worker that runs it.
+struct stretch_frame : execution_stack::frame, stretch {
+    execution_stack* stack = nullptr;
+};
+
+/// The element that a stretch is at; one that is over for as long as the worker is held in an
+/// element that was killed. For onlookers.
+[[nodiscard]] std::size_t current_element(const execution_stack::frame& running) noexcept;
+
+/// Ends elements and stretches of a share; the last element makes it terminal. Whoever has claimed
+/// them does so once. It may give up a reference in the same step.
+void end_elements(token_node& node, std::size_t elements, std::uint32_t stretches,
+                  bool drops_reference) noexcept;
+
+/// The first step of every kill: whoever waits for the share is released, and no stretch of it is
+/// begun any more. True if this made it terminal.
+bool declare_killed(token_node& node) noexcept;
+
+/// Kills the stretches of a share that nobody has claimed. How many elements these were; the caller
+/// counts them.
+std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept;
+
+}  // namespace tokengate::detail
