@@ -21,9 +21,9 @@ struct share {
     bulk_core* bulk;
     std::size_t first;
     std::uint32_t count;
-    std::uint32_t length;     ///< of each stretch but the last
-    std::uint32_t stretches;  ///< and entries
-    std::uint16_t home;       ///< the domain in whose lane it was put
+    std::uint32_t length;                   ///< of each stretch but the last
+    std::uint32_t stretches;                ///< and entries
+    std::uint16_t home;                     ///< the domain in whose lane it was put
     route way;                              ///< mailbox, deque or here
     std::atomic<std::uint32_t> cursor{0};   ///< the next stretch to be run or killed
     std::atomic<std::uint64_t> pending{0};  ///< stretches and, below, elements that have not ended

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a worker runs the tokens of a bulk, a stretch of them at a time. Protocol: bulk.md.
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "domain/ending.hpp"
@@ -16,6 +18,19 @@ namespace {
 
 // Where there are no heavy fences, the worker always takes the way that makes a full one.
 constinit std::atomic<unsigned> always_somebody{1};
+
+// Written seldom, since all workers share it: when it is off by a factor of two.
+void note_pace(operation_core& operation, steady_ns taken, std::size_t elements) noexcept {
+    if (elements == 0) return;
+    const auto each = static_cast<std::uint64_t>(taken) / elements;
+    const auto now = static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(each, 1, std::numeric_limits<std::uint32_t>::max() / 2));
+    // Relaxed, both: a number to decide by.
+    const std::uint32_t known = operation.pace.load(std::memory_order_relaxed);
+    if (now > 2 * known || 2 * now < known) {
+        operation.pace.store(now, std::memory_order_relaxed);
+    }
+}
 
 }  // namespace
 
@@ -81,7 +96,9 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
         }
     } else {
         ++depth_;
+        const steady_ns start = steady_now();
         bulk.type->run(bulk, frame);
+        note_pace(*bulk.operation, steady_now() - start, frame.next - first);
         --depth_;
     }
     executing.pop();

@@ -9,6 +9,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/worker.hpp"
+#include "gate/calling.hpp"
 #include "locality/chain.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
@@ -66,13 +67,6 @@ held_key gate::anchorage::move_into_hold(runtime_core& runtime, unsigned domain)
     line_ = nullptr;
     pin_.reset();
     return held;
-}
-
-gate::caller gate::calling() {
-    worker* const self = worker::current_of(crew_);
-    return {.mine = submitters_.mine(),
-            .self = self,
-            .outer = self != nullptr ? self->current_chain() : nullptr};
 }
 
 // With credits that the thread has already: no shared line is touched.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -50,7 +51,8 @@ enum class call_keys : std::uint8_t {
     by_arguments,  ///< a name and all arguments of the call
 };
 
-/// A declared operation: what all its tokens share. All but the type is set at registration.
+/// A declared operation: what all its tokens share. Set at registration, but for the type and the
+/// pace.
 struct operation_core {
     explicit operation_core(const frame_type* frames) noexcept : type(frames) {}
     virtual ~operation_core() = default;
@@ -67,6 +69,9 @@ struct operation_core {
     bool serial = false;     ///< tokens with equal keys run one at a time
     bool staggered = false;  ///< always placed by position, also when a worker creates it
     bool anchors = false;    ///< its calls have keys or open chains
+    /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
+    /// Workers write it, bulks are cut by it.
+    std::atomic<std::uint32_t> pace{0};
 };
 
 /// Throws operation_error: an argument of this call cannot be hashed, or not before it is moved.
