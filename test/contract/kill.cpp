@@ -359,6 +359,37 @@ TEST_CASE("tokens_may_be_killed_while_their_runtime_ends") {
     }
 }
 
+TEST_CASE("stop_with_a_deadline_kills_a_child_that_its_parent_runs_by_an_rvalue_get") {
+    for (const int cores : {1, 2}) {
+        INFO(cores, " domains");
+        hold gate;
+        std::atomic<bool> told{false};
+        runtime rt({.cores = cores});
+        const auto child = rt.operation("child", {.weight = weight::heavy}, [&] {
+            gate.pass();
+            return std::string("late");
+        });
+        const auto parent = rt.operation("parent", {.weight = weight::heavy}, [&] {
+            try {
+                static_cast<void>(child().get());
+            } catch (const token_killed&) {
+                told = true;
+            }
+        });
+        const token<void> outer = parent();
+        REQUIRE(gate.await(1));
+        const stop_report report = rt.stop(1ms);
+        CHECK(!report.stragglers.empty());
+        CHECK(outer.state() == token_state::killed);
+        gate.release();
+        CHECK(eventually([&] { return told.load(); }));
+        rt.stop();
+        const auto total = rt.stats().total();
+        CHECK(total.killed == 2);
+        CHECK(total.in_flight() == 0);
+    }
+}
+
 TEST_CASE("stop_with_a_deadline_kills_what_waits_behind_a_straggler_of_its_key") {
     for (const int cores : small_widths) {
         runtime rt({.cores = cores, .sticky_slots = 64});

@@ -116,6 +116,41 @@ TEST_CASE("announcing_to_a_terminal_token_says_so_and_changes_nothing") {
     CHECK(word.futex().load() == before);
 }
 
+TEST_CASE("only_with_one_handle_and_the_entry_in_one_hand_is_a_token_begun_alone") {
+    for (const token_state phase : all_states) {
+        for (const std::uint32_t references : {1U, 2U, 3U}) {
+            INFO(to_string(phase), ", references ", references);
+            state_word word;
+            word.start(phase, references);
+            CHECK(word.begin_alone() == (phase == token_state::admitted && references == 2));
+        }
+    }
+    state_word husk;
+    husk.start(token_state::admitted, 2);
+    REQUIRE(husk.begin_execution_leaving_husk());
+    CHECK_FALSE(husk.begin_alone());
+}
+
+TEST_CASE("a_token_begun_alone_ends_with_its_handle_unless_it_was_killed_meanwhile") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    REQUIRE(word.begin_alone());
+    CHECK(word.phase() == token_state::executing);
+    REQUIRE(word.finish_alone(token_state::failed));
+    CHECK(word.phase() == token_state::failed);
+    CHECK(word.sole_handle());
+    CHECK(word.release());
+
+    state_word killed;
+    killed.start(token_state::admitted, 2);
+    REQUIRE(killed.begin_alone());
+    REQUIRE(killed.finish(token_state::killed, false).won);
+    CHECK_FALSE(killed.finish_alone(token_state::completed));
+    CHECK(killed.phase() == token_state::killed);
+    CHECK_FALSE(killed.release());
+    CHECK(killed.release());
+}
+
 TEST_CASE("the_last_reference_is_told_so") {
     state_word word;
     word.start(token_state::admitted, 2);
