@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // In which order a worker serves the lanes of a mailbox.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -93,6 +94,39 @@ TEST_CASE("no_lane_that_stays_occupied_starves") {
             const unsigned most = others_fresh + others_fresh / stride + 1;
             REQUIRE(waits <= (patient == lane::retry ? stride : most));
         }
+    }
+}
+
+// Two of them go the same way, one of which records what it takes in a row at the end of the row.
+TEST_CASE("a_row_recorded_at_its_end_counts_as_if_each_had_been_recorded") {
+    seeded random;
+    lane_rota single(4);
+    lane_rota rows(4);
+    detail::source_rota single_source;
+    detail::source_rota row_source;
+    for (int i = 0; i < 10'000; ++i) {
+        const auto occupied = static_cast<lane_mask>(1 + random.below(all_lanes));
+        const auto sources = std::uint64_t{1} << random.below(64) | 1U;
+        REQUIRE(single.again() == rows.again());
+        REQUIRE(single.retry_is_due() == rows.retry_is_due());
+        const lane which = serve(single, occupied);
+        REQUIRE(serve(rows, occupied) == which);
+        const unsigned from = single_source.next(sources);
+        REQUIRE(row_source.next(sources) == from);
+        REQUIRE(row_source.rounds() == single_source.rounds());
+        single_source.served(from);
+        row_source.served(from);
+        if (which == lane::retry) continue;
+        const std::uint64_t most =
+            std::min<std::uint64_t>(rows.left_in_a_row(), row_source.left_in_a_row());
+        const auto more = static_cast<unsigned>(random.below(most + 1));
+        for (unsigned n = 0; n < more; ++n) {
+            single.served(which);
+            single_source.served(from);
+        }
+        if (more == 0) continue;
+        rows.served_again(more);
+        row_source.served_again(more);
     }
 }
 
