@@ -51,6 +51,8 @@ class outbox {
             return false;
         // Relaxed: published by the next store.
         own_ring_->slot(end).store(&node, std::memory_order_relaxed);
+        // Takers have read the lines that come next, which have to be fetched back.
+        prefetch_to_write(&own_ring_->slot(end + two_lines));
         end_ = end + 1;
         // Release: pairs with the loads of bottom_ in take(); hands over the slot, the ring and
         // what the token contains.
@@ -120,6 +122,7 @@ class outbox {
     static constexpr std::int64_t first_capacity = 128;
     // How far ahead of the token that is taken the next ones are fetched. Chosen by bench P1.
     static constexpr std::int64_t lead = 3;
+    static constexpr std::int64_t two_lines = 16;
 
     /// The slots. When they do not suffice, a ring of twice the size takes over; the old one is
     /// kept, because takers may still read it. Together they are less than twice the newest.
