@@ -31,8 +31,7 @@ class tokens : public with_runtime<stepper> {
 
     // One token for each tile, and all of them done.
     void for_each_tile(const on_tile& call) {
-        size().for_each_tile(
-            [&call](int row, int column) { call.post(row, column); });
+        size().for_each_tile([&call](int row, int column) { call.post(row, column); });
         host().wait_idle();
     }
 };
