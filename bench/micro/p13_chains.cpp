@@ -3,7 +3,6 @@
 #include <tbb/task_group.h>
 
 #include <algorithm>
-#include <ranges>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -147,14 +146,11 @@ class tokens : public with_runtime<leads_in_steps> {
         const words data = data_of(lead);
         fill(data, lead);
         std::vector<token<void>> children(children_each);
+        std::vector<std::tuple<words, std::uint64_t>> all(children_each);
         for (std::uint64_t step = 0; step < steps; ++step) {
             if (Calls == calls::bulk) {
-                child_
-                    .bulk(std::views::iota(std::uint64_t{0}, children_each) |
-                          std::views::transform([data, step](std::uint64_t c) {
-                              return std::tuple(part_of(data, c), step);
-                          }))
-                    .wait();
+                for (std::uint64_t c = 0; c < children_each; ++c) all[c] = {part_of(data, c), step};
+                child_.bulk(all).wait();
                 continue;
             }
             for (std::uint64_t c = 0; c < children_each; ++c) {

@@ -203,11 +203,13 @@ class bulk {
     /// std::vector<int> results = all.get();      // in the order of the range
     /// @endcode
     /// @throws the first error in the order of the range: what a callable threw, or token_killed
+    // NOLINTNEXTLINE(modernize-use-nodiscard): who only wants to know that all is well drops it.
     results get() const& requires(!std::is_object_v<R> || std::copy_constructible<R>) {
         return look(detail::helping::anything);
     }
 
     /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): who only wants to know that all is well drops it.
     results get(isolated_wait) const& requires(!std::is_object_v<R> || std::copy_constructible<R>) {
         return look(detail::helping::isolated);
     }

@@ -221,6 +221,7 @@ class operation<R(P...)> : public detail::operation_handle {
     }
 
     /// The same for an operation without parameters: so many tokens.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the handle may be dropped at once.
     tokengate::bulk<R> bulk(std::size_t count) const requires(sizeof...(P) == 0) {
         return detail::call_often<R>(core(), *core().type, count);
     }
