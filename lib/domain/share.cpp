@@ -92,7 +92,7 @@ std::optional<taken_over> take_over_one(worker& busy, const token_node* only) no
     busy.executing.inspect_frames([&](execution_stack::frame& each) {
         token_node& node = *each.node;
         if (found.node != nullptr || !is_share(node) || (only != nullptr && &node != only)) return;
-        const claim killed = take_over(static_cast<stretch_frame&>(each));
+        const claim killed = take_over(whole_of(each));
         if (!killed.any()) return;
         node.state.retain();
         found = {.node = &node,
@@ -165,7 +165,7 @@ const frame_type share_frame{.run = nullptr,
                              .trivial_result = false};
 
 std::size_t current_element(const execution_stack::frame& running) noexcept {
-    const auto& part = static_cast<const stretch_frame&>(running);
+    const auto& part = whole_of(running);
     const bulk_core& bulk = *share_of(*running.node).bulk;
     // Acquire: pairs with the release of who runs it.
     const std::size_t end = part.end.load(std::memory_order_acquire);
@@ -221,9 +221,7 @@ void crew::kill_running_stretches(worker& busy) noexcept {
     }
 }
 
-void wait_for_onlookers(stretch& part) noexcept {
-    static_cast<stretch_frame&>(part).stack->wait_for_onlookers();
-}
+void wait_for_onlookers(stretch& part) noexcept { whole_of(part).stack->wait_for_onlookers(); }
 
 void let_go(bulk_core& bulk) noexcept {
     for (token_node* each : bulk.shares) drop_reference(*each);

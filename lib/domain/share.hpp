@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 
 #include <tokengate/detail/bulk_frame.hpp>
 
@@ -67,6 +68,14 @@ inline constexpr std::size_t share_offset = 64;
 struct stretch_frame : execution_stack::frame, stretch {
     execution_stack* stack = nullptr;
 };
+
+/// The same, from either of its halves: no others exist of a share.
+template <class Half>
+[[nodiscard]] auto& whole_of(Half& half) noexcept {
+    using whole = std::conditional_t<std::is_const_v<Half>, const stretch_frame, stretch_frame>;
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): run_stretch() makes wholes.
+    return static_cast<whole&>(half);
+}
 
 /// The element that a stretch is at; one that is over for as long as the worker is held in an
 /// element that was killed. For onlookers.
