@@ -14,20 +14,6 @@
 namespace tokengate::bench {
 namespace {
 
-class task_group : public with_arena<counted> {
-  public:
-    using with_arena::with_arena;
-
-    void run() override {
-        start();
-        arena().execute([this] {
-            tbb::task_group group;
-            run_empty(group, runs());
-            group.wait();
-        });
-    }
-};
-
 // The submitter is busy almost to the end: one more worker would only get in its way.
 class enqueue : public with_arena<counted> {
   public:
@@ -85,11 +71,12 @@ const registration empty_tasks{{
     .title = "one thread submits empty tasks one by one, waits for all",
     .tasks = 1'000'000,
     .quick_tasks = 50'000,
-    .contenders = with_openmp<openmp_tasks>(
-        {enter<task_group>("task_group", family::onetbb), enter<enqueue>("enqueue", family::onetbb),
-         enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
-         enter<tokens<weight::medium>>("tokengate", family::tokengate),
-         enter<tokens<weight::heavy>>("heavy", family::tokengate)}),
+    .contenders =
+        with_openmp<openmp_tasks>({enter<empty_group>("task_group", family::onetbb),
+                                   enter<enqueue>("enqueue", family::onetbb),
+                                   enter<enqueue_deferred>("enqueue_deferred", family::onetbb),
+                                   enter<tokens<weight::medium>>("tokengate", family::tokengate),
+                                   enter<tokens<weight::heavy>>("heavy", family::tokengate)}),
     .goals = {{.of = "tokengate", .against = {"task_group"}, .limit = 0.5},
               {.of = "tokengate",
                .against = {"enqueue", "enqueue_deferred"},

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // P1b: what a task costs if all of them are known at once.
 #include <tbb/parallel_for.h>
-#include <tbb/task_group.h>
 
 #include <tokengate/tokengate.hpp>
 
@@ -13,21 +12,6 @@
 
 namespace tokengate::bench {
 namespace {
-
-// One by one: oneTBB has no call that makes many tasks.
-class task_group : public with_arena<counted> {
-  public:
-    using with_arena::with_arena;
-
-    void run() override {
-        start();
-        arena().execute([this] {
-            tbb::task_group group;
-            run_empty(group, runs());
-            group.wait();
-        });
-    }
-};
 
 // For information: bodies of a loop are no tasks, they cannot be asked or killed and end together.
 class parallel_for : public with_arena<counted> {
@@ -58,12 +42,13 @@ class tokens : public with_runtime<counted> {
     operation<void()> empty_ = empty_operation<Weight>(host());
 };
 
+// oneTBB's tasks go one by one: it has no call that makes many of them.
 const registration bulks{{
     .id = "P1b",
     .title = "one thread submits empty tasks, TokenGate all at once, waits for all",
     .tasks = 1'000'000,
     .quick_tasks = 50'000,
-    .contenders = {enter<task_group>("task_group", family::onetbb),
+    .contenders = {enter<empty_group>("task_group", family::onetbb),
                    enter<parallel_for>("parallel_for", family::onetbb),
                    enter<tokens<weight::medium>>("bulk", family::tokengate),
                    enter<tokens<weight::heavy>>("heavy", family::tokengate)},

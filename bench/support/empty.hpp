@@ -10,6 +10,8 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "support/counted.hpp"
+#include "support/onetbb.hpp"
 #include "support/tally.hpp"
 #include "support/workers.hpp"
 
@@ -31,6 +33,21 @@ template <weight Weight>
 inline void submit_empty(const operation<void()>& empty, std::uint64_t tasks) {
     for (std::uint64_t i = 0; i < tasks; ++i) empty.post();
 }
+
+/// oneTBB's contender for empty tasks that one thread submits: one group, one by one.
+class empty_group : public with_arena<counted> {
+  public:
+    using with_arena::with_arena;
+
+    void run() override {
+        start();
+        arena().execute([this] {
+            tbb::task_group group;
+            run_empty(group, runs());
+            group.wait();
+        });
+    }
+};
 
 /// The base of TokenGate's contenders whose tasks are all empty tokens. `Base` is derived from
 /// counted.
