@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the gate places tokens, and in which order they start.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -246,6 +247,43 @@ TEST_CASE("a_heavy_backlog_does_not_keep_light_tokens_waiting") {
     gate.release();
     CHECK(result_of(quick) <= 2);
     settle(rt);
+}
+
+TEST_CASE("a_worker_goes_on_with_the_next_class_and_the_next_submitter_after_a_row") {
+    // One worker; what it takes in a row of one lane or one submitter is bounded.
+    constexpr int each_submits = 200;
+    runtime rt({.cores = 1});
+    hold gate;
+    std::vector<int> order;  // who submitted what ran; written by the one worker
+    const auto stay = rt.operation("stay", [&] { gate.pass(); });
+    const auto heavy =
+        rt.operation("heavy", {.weight = weight::heavy}, [&](int who) { order.push_back(who); });
+    const auto medium = rt.operation("medium", [&](int who) { order.push_back(who); });
+    stay.post();
+    REQUIRE(gate.await(1));
+    for (int i = 0; i < each_submits; ++i) heavy.post(0);
+    for (int i = 0; i < each_submits; ++i) medium.post(1);
+    std::thread([&] {
+        for (int i = 0; i < each_submits; ++i) medium.post(2);
+    }).join();
+    gate.release();
+    settle(rt);
+    REQUIRE(order.size() == 3 * each_submits);
+    // While all three have something: 8 of a class, 16 of a submitter at most.
+    std::array<int, 3> left{each_submits, each_submits, each_submits};
+    std::array<int, 3> row{};
+    std::array<int, 3> longest{};
+    for (const int who : order) {
+        const auto index = static_cast<std::size_t>(who);
+        for (std::size_t i = 0; i < 3; ++i) row[i] = i == index ? row[i] + 1 : 0;
+        if (std::ranges::min(left) > 0) longest[index] = std::max(longest[index], row[index]);
+        --left[index];
+    }
+    CHECK(longest[0] <= 8);
+    CHECK(longest[1] <= 16);
+    CHECK(longest[2] <= 16);
+    CHECK(std::count(order.begin(), order.begin() + 100, 0) >= 40);
+    CHECK(std::count(order.begin(), order.begin() + 100, 2) >= 16);
 }
 
 }  // namespace tokengate::test
