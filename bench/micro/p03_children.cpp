@@ -99,7 +99,7 @@ class openmp_tasks : public with_team<family_tree> {
     }
 };
 
-template <weight Weight, bond Bond>
+template <weight Weight, bond Bond, calls Calls = calls::single>
 class tokens : public with_runtime<family_tree> {
   public:
     using with_runtime::with_runtime;
@@ -117,30 +117,13 @@ class tokens : public with_runtime<family_tree> {
         host().operation("child", {.weight = Weight}, [] { tally::count(); });
     operation<void()> parent_ =
         host().operation("parent", parent_traits(Weight, Bond, "child"), [this] {
-            submit_empty(child_, children_each);
+            if (Calls == calls::bulk) {
+                static_cast<void>(child_.bulk(children_each));
+            } else {
+                submit_empty(child_, children_each);
+            }
             tally::count();
         });
-};
-
-// A parent makes its children in one call.
-class bulks : public with_runtime<family_tree> {
-  public:
-    using with_runtime::with_runtime;
-
-    void run() override {
-        start();
-        submit_empty(parent_, parents());
-        host().wait_idle();
-    }
-
-  private:
-    [[nodiscard]] std::uint64_t expected_tokens() const override { return runs(); }
-
-    operation<void()> child_ = empty_operation<weight::medium>(host());
-    operation<void()> parent_ = host().operation("parent", [this] {
-        static_cast<void>(child_.bulk(children_each));
-        tally::count();
-    });
 };
 
 const registration children{{
@@ -152,7 +135,7 @@ const registration children{{
         {enter<task_group>("task_group", family::onetbb),
          enter<nested_groups>("nested groups", family::onetbb),
          enter<tokens<weight::medium, bond::none>>("tokengate", family::tokengate),
-         enter<bulks>("bulks", family::tokengate),
+         enter<tokens<weight::medium, bond::none, calls::bulk>>("bulks", family::tokengate),
          enter<tokens<weight::medium, bond::chain>>("medium, chains", family::tokengate),
          enter<tokens<weight::heavy, bond::none>>("heavy", family::tokengate),
          enter<tokens<weight::heavy, bond::chain>>("heavy, chains", family::tokengate)}),

@@ -121,11 +121,6 @@ class task_group : public with_arena<leads_in_steps> {
     }
 };
 
-enum class calls : std::uint8_t {
-    single,  // a call for each child
-    bulk,    // one for all children of a step
-};
-
 // All heavy, so that all domains take part.
 template <bond Bond, calls Calls>
 class tokens : public with_runtime<leads_in_steps> {

@@ -80,6 +80,12 @@ enum class bond : std::uint8_t {
     chain,  ///< their parent opens a chain, and they belong to it
 };
 
+/// How a token makes the tokens that it creates.
+enum class calls : std::uint8_t {
+    single,  ///< a call for each
+    bulk,    ///< one for all, or for all of a step
+};
+
 /// Traits of an operation whose tokens create those of the operation `children`.
 [[nodiscard]] inline operation_traits parent_traits(weight heaviness, bond tie,
                                                     std::string_view children) {
