@@ -62,11 +62,7 @@ class crew {
     void post(token_node& node, unsigned home, lane which, mailbox::source& from,
               unsigned worker_hint) noexcept {
         at(home).box.push(which, from, node);
-        if (is_anchored(which)) {
-            wake_in(home);
-        } else {
-            wake_for(class_of(which), home, worker_hint);
-        }
+        wake(which, home, worker_hint);
     }
 
     /// The same by way of the queue of its lane.
@@ -75,6 +71,16 @@ class crew {
     /// The same with a share of a bulk, which holds a credit for each element, as so many entries.
     void post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
                     unsigned worker_hint) noexcept;
+
+    /// Wakes an idle worker that may take from this lane of that domain, for what was put there, or
+    /// onto a deque that stands for it.
+    void wake(lane which, unsigned home, unsigned worker_hint = 0) noexcept {
+        if (is_anchored(which)) {
+            wake_in(home);
+        } else {
+            wake_for(class_of(which), home, worker_hint);
+        }
+    }
 
     /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
     /// domain itself, else the nearest.

@@ -13,25 +13,16 @@ void crew::post(token_node& node) noexcept {
     const unsigned home = node.domain.load(std::memory_order_relaxed);
     const lane which = lane_of(node.weight_class, node.anchored());
     at(home).box.push(which, node);
-    if (is_anchored(which)) {
-        wake_in(home);
-    } else {
-        wake_for(class_of(which), home);
-    }
+    wake(which, home);
 }
 
 void crew::post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
                       unsigned worker_hint) noexcept {
-    const weight weight_class = node.weight_class;
-    const bool anchored = node.anchored();
+    const lane which = lane_of(node.weight_class, node.anchored());
     const unsigned home = share_of(node).home;
-    at(home).box.push_many(lane_of(weight_class, anchored), from, node, entries);
+    at(home).box.push_many(which, from, node, entries);
     // One for all: whoever takes an entry passes on that there are more.
-    if (anchored) {
-        wake_in(home);
-    } else {
-        wake_for(weight_class, home, worker_hint);
-    }
+    wake(which, home, worker_hint);
 }
 
 worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {

@@ -350,10 +350,8 @@ void worker::run(token_node& node) noexcept {
     } else if (!node.state.begin_execution()) [[unlikely]] {
         // A husk; or an entry of a share, which executes all the time.
         run_entry(node);
-    } else if (node.anchored() || !memberships.none()) {
-        execute_anchored(node, grip::entry);
     } else {
-        execute_free(node, grip::entry);
+        execute_begun(node, grip::entry);
     }
 }
 
@@ -365,7 +363,9 @@ void worker::run_too_late(token_node& node) noexcept {
     if (came == kill_result::killed) killed[index].add();
 }
 
-void worker::execute(token_node& node, grip held) noexcept {
+void worker::execute(token_node& node, grip held) noexcept { execute_begun(node, held); }
+
+void worker::execute_begun(token_node& node, grip held) noexcept {
     if (node.anchored() || !memberships.none()) {
         execute_anchored(node, held);
     } else {

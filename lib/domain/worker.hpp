@@ -315,11 +315,7 @@ class alignas(64) worker {
             mark_offered(kind);
         // Between the push and the look for sleepers; pairs with idle_set::announce().
         full_fence();
-        if (kind == deque_kind::anchored) {
-            crew_.wake_in(home_.number);
-        } else {
-            crew_.wake_for(weight_class, home_.number);
-        }
+        crew_.wake(lane_of(weight_class, kind == deque_kind::anchored), home_.number);
     }
     void mark_offered(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;
@@ -343,6 +339,7 @@ class alignas(64) worker {
             settle_finished();
     }
     [[gnu::always_inline]] inline token_state run_callable(token_node& node) noexcept;
+    [[gnu::always_inline]] inline void execute_begun(token_node& node, grip held) noexcept;
     [[gnu::always_inline]] inline void execute_free(token_node& node, grip held) noexcept;
     [[gnu::noinline]] void execute_anchored(token_node& node, grip held) noexcept;
     [[gnu::noinline, nodiscard]] bool end_execution(token_node& node, token_state outcome,
