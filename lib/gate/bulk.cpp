@@ -20,7 +20,8 @@ namespace {
 // at the end of a bulk keep all workers busy to the end, long ones cost less.
 constexpr std::size_t stretches_for_each_worker = 8;
 constexpr std::size_t longest_stretch = 64;
-// A stretch that runs for so long has cost next to nothing (some 150 ns). Chosen by bench P3, P13.
+// A stretch that runs for so long has cost little besides (some 500 instructions). Seen with bench
+// P3 and P13.
 constexpr std::size_t worth_in_nanoseconds = 4000;
 
 std::size_t length_of_stretches(const bulk_core& bulk, std::size_t workers) noexcept {
@@ -117,23 +118,14 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
         release_many(room, taken, bulk.stretch_length);
         throw;
     }
+    describe(*node, operation, *label, room.where.domain, route::bulk, {.chained = chained});
     node->id = bulk.first_id + bulk.admitted;
-    node->operation = &operation;
-    node->label = label;
-    node->weight_class = weight_class;
-    node->way = route::bulk;
-    node->position = no_position;
-    node->chained = chained;
-    node->serial = false;
-    node->pinned = false;
     if (chained) {
         who.self->memberships.take(*who.outer);
         node->calls = who.outer;
     } else {
         node->runtime = operation.runtime;
     }
-    // Relaxed: published with the node.
-    node->domain.store(static_cast<std::uint16_t>(room.where.domain), std::memory_order_relaxed);
     const auto stretches = static_cast<std::uint32_t>(in_stretches(taken, bulk.stretch_length));
     ::new (&share_of(*node)) share{.bulk = &bulk,
                                    .first = bulk.admitted,
@@ -173,17 +165,8 @@ void gate::accept(operation_core& operation, weight weight_class, std::size_t co
     own_counter& accepted = submitters_.mine().accepted[index_of(weight_class)];
     accepted.add(count);
     light_fence();
-    if (crew_.current_phase() == phase::open) [[likely]]
-        return;
-    full_fence();
-    try {
-        open_or_throw(operation);
-    } catch (...) {
-        accepted.retract(count);
-        full_fence();
-        crew_.tell_quiet();
-        throw;
-    }
+    if (crew_.current_phase() != phase::open) [[unlikely]]
+        stay_or_retract(operation, accepted, count);
 }
 
 bool gate::has_room_for(const worker& self, deque_kind kind, const bulk_core& bulk) const noexcept {

@@ -224,18 +224,8 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
         mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
         mine.end_id = mine.next_id + number_block;
     }
-    // Everything but the state word and what `bound` stands for; it may have been another token.
-    // Relaxed: published with the node.
-    node->domain.store(static_cast<std::uint16_t>(domain), std::memory_order_relaxed);
-    node->weight_class = weight_class;
-    node->way = way;
-    node->chained = bound.chained;
-    node->serial = bound.serial;
-    node->pinned = bound.pinned;
-    node->operation = &operation;
-    node->label = label;
+    describe(*node, operation, *label, domain, way, bound);
     node->id = mine.next_id++;
-    node->position = no_position;
     return node;
 }
 
@@ -274,16 +264,27 @@ void gate::commit(token_node& node, holders held_by) {
 
 // The runtime is closing, or has closed since begin().
 void gate::commit_or_throw(token_node& node, own_counter& accepted) {
+    try {
+        stay_or_retract(*node.operation, accepted, 1);
+    } catch (...) {
+        node.type().drop_arguments(node);
+        abandon(node);
+        throw;
+    }
+}
+
+// So many tokens have been counted, and the runtime was not open afterwards: counts them back,
+// unless they may come in all the same.
+void gate::stay_or_retract(const operation_core& operation, own_counter& accepted,
+                           std::uint64_t count) {
     // For the look at what this thread executes, which kill() ends without a heavy fence.
     full_fence();
     try {
-        open_or_throw(*node.operation);
+        open_or_throw(operation);
     } catch (...) {
-        accepted.retract();
+        accepted.retract(count);
         full_fence();
         crew_.tell_quiet();
-        node.type().drop_arguments(node);
-        abandon(node);
         throw;
     }
 }

@@ -109,6 +109,23 @@ class gate {
         bool pinned = false;
     };
 
+    /// Sets everything in a node but its state word, its id and what `bound` stands for; it may
+    /// have been another token before.
+    [[gnu::always_inline]] static void describe(token_node& node, operation_core& operation,
+                                                const operation_label& label, unsigned domain,
+                                                route way, ties bound) noexcept {
+        // Relaxed: published with the node.
+        node.domain.store(static_cast<std::uint16_t>(domain), std::memory_order_relaxed);
+        node.weight_class = operation.weight_class;
+        node.way = way;
+        node.chained = bound.chained;
+        node.serial = bound.serial;
+        node.pinned = bound.pinned;
+        node.operation = &operation;
+        node.label = &label;
+        node.position = no_position;
+    }
+
     [[nodiscard]] caller calling();
     [[gnu::noinline, nodiscard]] token_node* begin_in_chain(operation_core& operation,
                                                             const frame_type& type, admission how,
@@ -160,6 +177,8 @@ class gate {
                                                std::uint64_t count) noexcept;
     [[nodiscard]] bool take_in_flight_credit(submitter& mine) noexcept;
     [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
+    [[gnu::cold]] void stay_or_retract(const operation_core& operation, own_counter& accepted,
+                                       std::uint64_t count);
     [[gnu::noinline]] void commit_serial(token_node& node, holders held_by);
     [[gnu::cold]] void open_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
