@@ -169,14 +169,7 @@ class bulk {
     /// and may return later by the length of a stretch of them.
     template <class Rep, class Period>
     [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
-        using clock = std::chrono::steady_clock;
-        using seconds = std::chrono::duration<double>;
-        const clock::time_point now = clock::now();
-        // A duration beyond the end of the clock is for ever.
-        if (seconds(duration) >= seconds(clock::time_point::max() - now)) {
-            return wait_until(clock::time_point::max());
-        }
-        return wait_until(now + std::chrono::ceil<clock::duration>(duration));
+        return wait_until(detail::deadline_after(duration));
     }
 
     /// Waits at most until `deadline`. True if all tokens are terminal.

@@ -49,11 +49,6 @@ template <class P>
 concept owned_parameter =
     !std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>;
 
-/// True if each call of the operation is anchored by itself.
-[[nodiscard]] inline bool anchors_each_call(const operation_core& core) noexcept {
-    return core.keys != call_keys::none || core.lead != nullptr;
-}
-
 /// Calls visit(element) for each element of a range, which is moved from if that is an rvalue.
 template <class Range, class Visit>
 void for_each_argument(Range&& range, Visit&& visit) {
@@ -78,7 +73,7 @@ template <class R, class... D, class Range>
             std::apply(use, std::forward<decltype(element)>(element));
         }
     };
-    if (anchors_each_call(core)) {
+    if (core.anchors) {
         std::vector<token<R>> tokens;
         for_each_argument(std::forward<Range>(range), [&](auto&& element) {
             spread(std::forward<decltype(element)>(element), [&](auto&&... args) {
@@ -125,7 +120,7 @@ template <class R, class... D, class Range>
 template <class R>
 [[nodiscard]] tokengate::bulk<R> call_often(operation_core& core, const frame_type& type,
                                             std::size_t count) {
-    if (anchors_each_call(core)) {
+    if (core.anchors) {
         std::vector<token<R>> tokens(count);
         for (token<R>& each : tokens) {
             each = token<R>::adopt(make_call<R>(core, type, admission::wait, holders::caller));
@@ -164,8 +159,8 @@ class operation<R(P...)> : public detail::operation_handle {
     }
 
     /// The same, but makes a token that nobody holds, for those who want no more than that it runs:
-    /// its result or exception is dropped, and only counted. Cheaper by what a handle costs: about
-    /// a tenth. From apps/examples/waiting.cpp:
+    /// its result or exception is dropped, and only counted. Cheaper by what a handle costs: a
+    /// read-modify-write on either side. From apps/examples/waiting.cpp:
     /// @code
     /// speak.post();  // a token that nobody holds
     /// @endcode

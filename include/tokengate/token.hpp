@@ -38,6 +38,19 @@ inline constexpr isolated_wait isolated{};
 
 namespace detail {
 
+/// The moment that comes after a duration; one beyond the end of the clock is for ever.
+template <class Rep, class Period>
+[[nodiscard]] std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::duration<Rep, Period> duration) {
+    using clock = std::chrono::steady_clock;
+    using seconds = std::chrono::duration<double>;
+    const clock::time_point now = clock::now();
+    if (seconds(duration) >= seconds(clock::time_point::max() - now)) {
+        return clock::time_point::max();
+    }
+    return now + std::chrono::ceil<clock::duration>(duration);
+}
+
 /// What handles of all result types share: the reference, and every question that does not need
 /// the result.
 class token_handle {
@@ -121,14 +134,7 @@ class token_handle {
     /// later by the length of one of them.
     template <class Rep, class Period>
     [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> duration) const {
-        using clock = std::chrono::steady_clock;
-        using seconds = std::chrono::duration<double>;
-        const clock::time_point now = clock::now();
-        // A duration beyond the end of the clock is for ever.
-        if (seconds(duration) >= seconds(clock::time_point::max() - now)) {
-            return wait_until(clock::time_point::max());
-        }
-        return wait_until(now + std::chrono::ceil<clock::duration>(duration));
+        return wait_until(deadline_after(duration));
     }
 
     /// Waits at most until `deadline`. True if the token is terminal.

@@ -308,24 +308,11 @@ struct bulk_functions {
 
     static stored_result<R> invoke(F& callable, [[maybe_unused]] store& own,
                                    [[maybe_unused]] std::size_t i) {
-        const auto with_arguments = [&]() -> R {
-            if constexpr (store::no_arguments) {
-                return std::invoke(callable);
-            } else {
-                return std::apply(
-                    [&](std::decay_t<P>&... args) -> R {
-                        return std::invoke(callable, static_cast<P&&>(args)...);
-                    },
-                    own.first_argument[i]);
-            }
-        };
-        if constexpr (std::is_void_v<R>) {
-            with_arguments();
-            return {};
-        } else if constexpr (std::is_reference_v<R>) {
-            return std::addressof(with_arguments());
+        if constexpr (store::no_arguments) {
+            std::tuple<> nothing;
+            return invoke_stored<R>(callable, nothing);
         } else {
-            return with_arguments();
+            return invoke_stored<R, P...>(callable, own.first_argument[i]);
         }
     }
 };

@@ -222,6 +222,27 @@ struct arguments_place {
 template <class F, class R, class... P>
 struct bulk_functions;
 
+/// Calls a function with result R and parameters P with arguments that are stored; what is to be
+/// stored of its result.
+template <class R, class... P, class F>
+[[nodiscard]] stored_result<R> invoke_stored(F& callable, std::tuple<std::decay_t<P>...>& stored) {
+    const auto call = [&]() -> R {
+        return std::apply(
+            [&](std::decay_t<P>&... args) -> R {
+                return std::invoke(callable, static_cast<P&&>(args)...);
+            },
+            stored);
+    };
+    if constexpr (std::is_void_v<R>) {
+        call();
+        return {};
+    } else if constexpr (std::is_reference_v<R>) {
+        return std::addressof(call());
+    } else {
+        return call();
+    }
+}
+
 /// The functions of a frame of callable F with parameters P and result R.
 template <class F, class R, class... P>
 struct frame_functions {
@@ -280,24 +301,11 @@ struct frame_functions {
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
-        const auto with_arguments = [&]() -> R {
-            if constexpr (arguments::none) {
-                return std::invoke(callable);
-            } else {
-                return std::apply(
-                    [&](std::decay_t<P>&... args) -> R {
-                        return std::invoke(callable, static_cast<P&&>(args)...);
-                    },
-                    arguments::place::at(arguments::address(node)));
-            }
-        };
-        if constexpr (std::is_void_v<R>) {
-            with_arguments();
-            return {};
-        } else if constexpr (std::is_reference_v<R>) {
-            return std::addressof(with_arguments());
+        if constexpr (arguments::none) {
+            std::tuple<> nothing;
+            return invoke_stored<R>(callable, nothing);
         } else {
-            return with_arguments();
+            return invoke_stored<R, P...>(callable, arguments::place::at(arguments::address(node)));
         }
     }
 };
