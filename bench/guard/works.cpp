@@ -264,6 +264,7 @@ constexpr entry works[] = {
     {"children", make<free_children>},
     {"chains", make<chained_children>},
     {"fork_join", make<fork_join>},
+    {"neighbours", make_neighbours},
     {"stealing", make_stealing},
 };
 

@@ -29,7 +29,8 @@ struct entry {
     std::unique_ptr<work> (*make)() = nullptr;
 };
 
-/// The work of stealing.cpp; all others are in works.cpp.
+/// The works of neighbours.cpp and stealing.cpp; all others are in works.cpp.
+[[nodiscard]] std::unique_ptr<work> make_neighbours();
 [[nodiscard]] std::unique_ptr<work> make_stealing();
 
 /// All of them.

@@ -23,6 +23,8 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
     for (const weight each : all_weights) {
         first_allowed_[index_of(each)] =
             chosen.strict_stealing ? chosen.first_core[index_of(each)] : 0;
+        may_take_[static_cast<std::size_t>(lane_of(each, false))] =
+            idle_set::from(std::size_t{first_allowed_[index_of(each)]} * chosen.workers_per_core);
     }
     try {
         for (unsigned d = 0; d < chosen.cores; ++d) {

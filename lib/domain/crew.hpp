@@ -73,26 +73,10 @@ class crew {
                     unsigned worker_hint) noexcept;
 
     /// Wakes an idle worker that may take from this lane of that domain, for what was put there, or
-    /// onto a deque that stands for it.
+    /// onto a deque that stands for it: one of the domain itself, else the nearest.
     void wake(lane which, unsigned home, unsigned worker_hint = 0) noexcept {
-        if (is_anchored(which)) {
-            wake_in(home);
-        } else {
-            wake_for(class_of(which), home, worker_hint);
-        }
-    }
-
-    /// Wakes an idle worker that may run free tokens of this class out of that domain: of the
-    /// domain itself, else the nearest.
-    void wake_for(weight weight_class, unsigned home, unsigned worker_hint = 0) noexcept {
-        if (anybody_idle()) [[unlikely]]
-            wake_one_for(weight_class, home, worker_hint);
-    }
-
-    /// Wakes an idle worker of that domain, for what is anchored there.
-    void wake_in(unsigned home) noexcept {
-        if (anybody_idle()) [[unlikely]]
-            wake_one_in(home);
+        if (anybody_idle(may_take_[static_cast<std::size_t>(which)])) [[unlikely]]
+            wake_one(which, home, worker_hint);
     }
 
     /// Pays what a worker of this domain owes: wakes a worker for each lane and deque that it may
@@ -207,15 +191,14 @@ class crew {
     std::atomic<std::uint64_t> short_of_reserves{0};
 
   private:
-    [[nodiscard]] bool anybody_idle() const noexcept {
-        if (!idle.empty()) return true;
+    /// True if a worker of those numbers may be idle, or a reserve worker.
+    [[nodiscard]] bool anybody_idle(idle_set::start numbers) const noexcept {
+        if (idle.holds_any(numbers)) return true;
         // Seq_cst: a reserve is counted before it announces itself, so that who does not see the
         // count has pushed its token before the reserve looks.
-        return standing_in_.load(std::memory_order_seq_cst) != 0 && !idle_reserve.empty();
+        return standing_in_.load(std::memory_order_seq_cst) != 0 && idle_reserve.holds_any({});
     }
-    [[gnu::noinline]] void wake_one_for(weight weight_class, unsigned home,
-                                        unsigned worker_hint) noexcept;
-    [[gnu::noinline]] void wake_one_in(unsigned home) noexcept;
+    [[gnu::noinline]] void wake_one(lane which, unsigned home, unsigned worker_hint) noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
     [[nodiscard]] bool raise_reserve(domain& home) noexcept;
@@ -226,6 +209,10 @@ class crew {
     const settings settings_;
     bool pins_;
     std::array<unsigned, weight_count> first_allowed_{};  ///< lowest domain that may run a class
+    /// Who may take from a lane: for free tokens, the workers of those domains. The others do not
+    /// count when somebody is to be woken: with strict ranges the worker of core 0 sleeps for as
+    /// long as all tokens are medium.
+    std::array<idle_set::start, lane_count> may_take_{};
     std::vector<std::unique_ptr<domain>> domains_;
     /// Reserves that stand in, of all domains: while there are none, nobody looks for idle ones.
     alignas(64) std::atomic<unsigned> standing_in_{0};

@@ -38,19 +38,17 @@ worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
     return claimed ? &at(home).worker_at(width + *claimed - home * reserves) : nullptr;
 }
 
-void crew::wake_one_for(weight weight_class, unsigned home, unsigned worker_hint) noexcept {
-    const unsigned first = first_allowed_[index_of(weight_class)];
+void crew::wake_one(lane which, unsigned home, unsigned worker_hint) noexcept {
+    if (is_anchored(which) && mutants::domain_is_not_woken) return;
     worker* claimed = claim_in(home, worker_hint);
-    for (const unsigned d : at(home).neighbours) {
-        if (claimed != nullptr) break;
-        if (d >= first) claimed = claim_in(d, 0);
+    if (!is_anchored(which)) {
+        const unsigned first = first_allowed_[index_of(class_of(which))];
+        for (const unsigned d : at(home).neighbours) {
+            if (claimed != nullptr) break;
+            if (d >= first) claimed = claim_in(d, 0);
+        }
     }
     if (claimed != nullptr) claimed->wake.notify_one();
-}
-
-void crew::wake_one_in(unsigned home) noexcept {
-    if (mutants::domain_is_not_woken) return;
-    if (worker* claimed = claim_in(home, 0)) claimed->wake.notify_one();
 }
 
 void crew::pass_on(unsigned domain_index) noexcept {
@@ -63,7 +61,7 @@ void crew::pass_on(unsigned domain_index) noexcept {
             for (unsigned w = 0; !waits && w < source.worker_count(); ++w) {
                 waits = source.worker_at(w).offers(kind_of(each));
             }
-            if (waits) wake_for(each, source.number);
+            if (waits) wake(which, source.number);
         }
     };
     domain& home = at(domain_index);
@@ -75,7 +73,7 @@ void crew::pass_on(unsigned domain_index) noexcept {
     for (unsigned w = 0; !anchored_waits && w < home.worker_count(); ++w) {
         anchored_waits = home.worker_at(w).offers(deque_kind::anchored);
     }
-    if (anchored_waits) wake_in(domain_index);
+    if (anchored_waits) wake(lane_like(deque_kind::anchored), domain_index);
     for (const unsigned d : home.neighbours) wake_for_free(at(d), home.stealable);
 }
 

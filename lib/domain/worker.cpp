@@ -198,11 +198,14 @@ token_node* worker::take_from_siblings() noexcept {
 token_node* worker::find_elsewhere() noexcept {
     // What it has created below a class's range is as good as stolen.
     if (token_node* node = pop_own(all_deques_mask)) return node;
+    if (elsewhere_.row_of != nullptr) {
+        if (token_node* node = take_in_row(elsewhere_)) {
+            stolen.add();
+            return node;
+        }
+    }
     const auto from = [&](domain& source) -> token_node* {
         const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
-        if (elsewhere_.row_of == &source) {
-            if (token_node* node = take_in_row(elsewhere_)) return node;
-        }
         if (token_node* node = take_from(source, allowed, elsewhere_)) return node;
         const unsigned count = source.worker_count();
         for (unsigned w = 0; w < count; ++w) {
@@ -239,9 +242,8 @@ std::size_t worker::room_in(deque_kind kind) const noexcept {
 
 void worker::keep_share(token_node& node, std::uint32_t entries) noexcept {
     const deque_kind kind = kind_of(node);
-    const weight weight_class = node.weight_class;
     for (std::uint32_t i = 0; i < entries; ++i) static_cast<void>(at(kind).push(node));
-    offer(kind, weight_class);
+    offer(kind);
 }
 
 token_node* worker::pop_own(deque_mask kinds) noexcept {

@@ -47,6 +47,12 @@ inline constexpr std::array all_deques{deque_kind::anchored, deque_kind::heavy, 
     return node.anchored() ? deque_kind::anchored : kind_of(node.weight_class);
 }
 
+/// The lane from which the same workers may take as from such a deque.
+[[nodiscard]] constexpr lane lane_like(deque_kind kind) noexcept {
+    return kind == deque_kind::anchored ? lane::anchored_heavy
+                                        : static_cast<lane>(static_cast<unsigned>(kind) - 1);
+}
+
 /// A set of deques, one bit each.
 using deque_mask = std::uint8_t;
 
@@ -163,12 +169,11 @@ class alignas(64) worker {
     /// Puts a token onto its deque, and wakes a worker if one that may run it is idle. False if
     /// there is no room.
     [[nodiscard]] bool keep(token_node& node) noexcept {
+        // Before the push: the token may be gone as soon as that.
         const deque_kind kind = kind_of(node);
-        // The token may be gone as soon as it is pushed.
-        const weight weight_class = node.weight_class;
         if (!at(kind).push(node)) [[unlikely]]
             return false;
-        offer(kind, weight_class);
+        offer(kind);
         return true;
     }
 
@@ -310,12 +315,12 @@ class alignas(64) worker {
         return deques_[static_cast<std::size_t>(kind)];
     }
     /// Something was pushed onto a deque: lets others know.
-    void offer(deque_kind kind, weight weight_class) noexcept {
+    void offer(deque_kind kind) noexcept {
         if ((own_offers_ & bit_of(kind)) == 0) [[unlikely]]
             mark_offered(kind);
         // Between the push and the look for sleepers; pairs with idle_set::announce().
         full_fence();
-        crew_.wake(lane_of(weight_class, kind == deque_kind::anchored), home_.number);
+        crew_.wake(lane_like(kind), home_.number);
     }
     void mark_offered(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;

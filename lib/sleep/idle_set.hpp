@@ -68,13 +68,24 @@ class idle_set {
         return std::nullopt;
     }
 
-    /// True if the set holds nobody at all: one look for each 64 workers.
-    [[nodiscard]] bool empty() const noexcept {
-        for (std::size_t index = 0; index < word_count_; ++index) {
-            // Seq_cst: as in claim().
-            if (words_[index].value.load(std::memory_order_seq_cst) != 0) return false;
+    /// Where numbers begin: those from some worker up.
+    struct start {
+        std::size_t index = 0;                   ///< of the word in which they begin
+        std::uint64_t mask = ~std::uint64_t{0};  ///< those of them in this word
+    };
+    [[nodiscard]] static start from(std::size_t first) noexcept {
+        return {.index = first / bits, .mask = ~std::uint64_t{0} << (first % bits)};
+    }
+
+    /// True if the set holds a worker of those numbers, of which there are some: one look for each
+    /// 64 workers.
+    [[nodiscard]] bool holds_any(start numbers) const noexcept {
+        // Seq_cst: as in claim(), here and below.
+        if ((words_[numbers.index].value.load() & numbers.mask) != 0) return true;
+        for (std::size_t index = numbers.index + 1; index < word_count_; ++index) {
+            if (words_[index].value.load() != 0) return true;
         }
-        return true;
+        return false;
     }
 
   private:

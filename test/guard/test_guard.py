@@ -108,6 +108,17 @@ class Guard(unittest.TestCase):
         self.record(more, why="steal is new")
         self.assertEqual(self.count(more).returncode, 0)
 
+    def test_some_works_are_judged_by_their_own_figures(self):
+        self.record(COUNTS)
+        ran = self.count(COUNTS, "--work", "chains")
+        self.assertEqual(ran.returncode, 0, ran.stdout)
+        self.assertNotIn("submit", ran.stdout)
+        ran = self.count(self.changed(chain=990.0), "--work", "chains")
+        self.assertEqual(ran.returncode, 1, ran.stdout)
+        ran = self.count(COUNTS, "--work", "chain")
+        self.assertEqual(ran.returncode, 2, ran.stdout)
+        self.assertIn("there is no work chain; there are tokens, chains", ran.stderr)
+
     def test_the_baseline_in_the_tree_can_be_read(self):
         kept = json.loads((GUARD / "baseline.json").read_text())
         self.assertEqual(kept["format"], 1)
