@@ -198,10 +198,18 @@ token_node* worker::take_from_siblings() noexcept {
 token_node* worker::find_elsewhere() noexcept {
     // What it has created below a class's range is as good as stolen.
     if (token_node* node = pop_own(all_deques_mask)) return node;
+    const auto took = [this](token_node* node) {
+        stolen.add();
+        stole_at_ = finds_;
+        return node;
+    };
+    // A row is as good as one token: what has come to nearer domains meanwhile comes after it. Not
+    // so if the last token was none of it.
     if (elsewhere_.row_of != nullptr) {
-        if (token_node* node = take_in_row(elsewhere_)) {
-            stolen.add();
-            return node;
+        if (finds_ != stole_at_ + 1) {
+            end_row(elsewhere_);
+        } else if (token_node* node = take_in_row(elsewhere_)) {
+            return took(node);
         }
     }
     const auto from = [&](domain& source) -> token_node* {
@@ -217,10 +225,7 @@ token_node* worker::find_elsewhere() noexcept {
         return nullptr;
     };
     for (const unsigned victim : home_.neighbours) {
-        if (token_node* node = from(crew_.at(victim))) {
-            stolen.add();
-            return node;
-        }
+        if (token_node* node = from(crew_.at(victim))) return took(node);
     }
     return nullptr;
 }

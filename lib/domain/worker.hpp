@@ -363,7 +363,8 @@ class alignas(64) worker {
     round elsewhere_;
     bool owes_ = false;                     ///< a wake-up: see pay()
     unsigned depth_ = 0;                    ///< tokens on its stack
-    unsigned finds_ = 0;                    ///< tokens from own deques since it saw its mailbox
+    unsigned finds_ = 0;                    ///< times it has looked for something to run
+    unsigned stole_at_ = 0;                 ///< at which of these it last found it elsewhere
     const isolation* isolation_ = nullptr;  ///< the innermost isolated wait on its stack
     deque_mask in_range_ = bit_of(deque_kind::anchored);  ///< and of classes that belong here
     deque_mask own_offers_ = 0;                           ///< its copy of offers_
