@@ -10,6 +10,7 @@
 #include "domain/waiters.hpp"
 #include "runtime_core.hpp"
 #include "token/fork_lock.hpp"
+#include "token/reasons.hpp"
 
 namespace tokengate::detail {
 
@@ -47,6 +48,7 @@ void enlist_runtime(runtime_core& runtime) {
     std::call_once(handlers, [] {
         hold_over_fork(state().lock);
         hold_over_fork(waiting_workers::shared_lock());
+        hold_over_fork(kill_reasons::shared_lock());
         pthread_atfork(nullptr, nullptr, mark_all_in_child);
     });
     process_state& now = state();
@@ -63,6 +65,12 @@ void delist_runtime(runtime_core& runtime) noexcept {
 }
 
 std::unique_lock<std::mutex> hold_runtimes() { return std::unique_lock(state().lock); }
+
+runtime_core* find_runtime(const runtime_core* wanted) noexcept {
+    const std::vector<runtime_core*>& alive = state().alive;
+    const auto found = std::find(alive.begin(), alive.end(), wanted);
+    return found == alive.end() ? nullptr : *found;
+}
 
 bool left_behind_by_fork(const runtime_core* runtime) noexcept {
     process_state& now = state();

@@ -18,6 +18,9 @@ void delist_runtime(runtime_core& runtime) noexcept;
 /// While this lock is held, no runtime of this process ends.
 [[nodiscard]] std::unique_lock<std::mutex> hold_runtimes();
 
+/// The runtime at this address, if there is one still. The caller has hold_runtimes().
+[[nodiscard]] runtime_core* find_runtime(const runtime_core* wanted) noexcept;
+
 /// True if this runtime belongs to the parent process.
 [[nodiscard]] bool left_behind_by_fork(const runtime_core* runtime) noexcept;
 

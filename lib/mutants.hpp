@@ -14,5 +14,7 @@ inline constexpr bool strand_does_not_wait = false;  ///< serial tokens run side
 inline constexpr bool thief_ignores_anchor = false;  ///< anchored tokens are stolen
 inline constexpr bool domain_is_not_woken = false;   ///< an anchored token wakes nobody
 inline constexpr bool overtaken_ends_twice = false;  ///< a stretch that was taken over ends again
+inline constexpr bool terminal_is_returned = false;  ///< join() does not wait for the callable
+inline constexpr bool stop_not_passed_on = false;    ///< kill() looks for no stop token
 
 }  // namespace tokengate::detail::mutants

@@ -2,6 +2,7 @@
 /// How threads wait for tokens, and what becomes of tokens that nobody holds.
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <tokengate/detail/node.hpp>
 #include <tokengate/error.hpp>
@@ -12,8 +13,11 @@
 #include "fork.hpp"
 #include "locality/chain.hpp"
 #include "runtime_core.hpp"
+#include "sleep/event_count.hpp"
+#include "sleep/fence.hpp"
 #include "sleep/futex.hpp"
 #include "token/pool.hpp"
+#include "token/reasons.hpp"
 
 namespace tokengate::detail {
 
@@ -77,6 +81,17 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     return end == wait_end::terminal;
 }
 
+// Notified when the callable of a killed token has returned; in no runtime, since who waits for
+// that may see one end.
+constinit event_count callable_returned;
+
+// True if a callable of the token runs, in the runtime that it belongs to, if that is still there.
+bool runs_somewhere(const token_node& node) {
+    const auto hold = hold_runtimes();
+    runtime_core* const runtime = find_runtime(runtime_of(node));
+    return runtime != nullptr && runtime->workers().runs(node);
+}
+
 }  // namespace
 
 void wait_terminal(token_node& node, helping how, bool alone) {
@@ -88,6 +103,31 @@ void wait_terminal(token_node& node, helping how, bool alone) {
 
 bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how) {
     return wait_until(node, deadline, how);
+}
+
+void join(token_node& node) {
+    const worker* const self = worker::current();
+    if (self != nullptr && self->executing.holds(node)) throw_deadlock(node);
+    wait_terminal(node, helping::anything);
+    const token_state ended = node.state.phase();
+    if (ended == token_state::completed || ended == token_state::failed) return;
+    std::optional<blocking_section> asleep;
+    for (;;) {
+        if (left_behind_by_fork(runtime_of(node))) throw_forked(node);
+        const event_count::ticket ticket = callable_returned.prepare();
+        if (!runs_somewhere(node)) {
+            callable_returned.cancel();
+            return;
+        }
+        if (!asleep) asleep.emplace();
+        callable_returned.wait(ticket);
+    }
+}
+
+void tell_joiners() noexcept {
+    // Between taking the token off the stack and the look for waiters; pairs with prepare().
+    full_fence();
+    if (callable_returned.has_waiters()) callable_returned.notify_all();
 }
 
 blocking_section::blocking_section() noexcept : owner_(worker::current()) {
@@ -105,16 +145,23 @@ std::string seed_of_chain(const token_node& node) {
 
 void recycle(token_node& node, token_state outcome) noexcept {
     const frame_type& type = node.type();
-    if (outcome == token_state::failed || !type.trivial_result) type.drop_outcome(node, outcome);
+    if (outcome != token_state::completed || !type.trivial_result) {
+        type.drop_outcome(node, outcome);
+        if (outcome == token_state::killed) kill_reasons::forget(node);
+    }
     if (node.chained) node.calls->release();
     free_node(node, type.size_class);
 }
 
+void throw_killed(const std::string& token, std::uint64_t id, std::string reason) {
+    std::string message = token + " was killed before it could deliver a result: ";
+    message +=
+        reason.empty() ? "by kill(), or because its runtime was stopped with a deadline" : reason;
+    throw token_killed(message, id, std::move(reason));
+}
+
 void throw_undelivered(const token_node& node) {
-    throw token_killed(name_of(node) +
-                           " was killed before it could deliver a result: by kill(), or because "
-                           "its runtime was stopped with a deadline",
-                       node.id);
+    throw_killed(name_of(node), node.id, kill_reasons::of(node));
 }
 
 void throw_empty(const char* question) {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <iterator>
 #include <ranges>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -240,11 +241,26 @@ class bulk {
     /// execute, late results are dropped. Whoever waits is released at once. True if this call
     /// ended anything. Any thread may call it, a token too. Takes locks.
     // NOLINTNEXTLINE(modernize-use-nodiscard): the answer is for those who want to know.
-    bool kill() const {
+    bool kill() const { return kill({}); }
+
+    /// The same, and token_killed::reason() will say why. The first reason stays. Empty: none.
+    /// @throws std::bad_alloc; some of the tokens were killed then
+    // NOLINTNEXTLINE(modernize-use-nodiscard): as above.
+    bool kill(std::string_view reason) const {
         expect_valid("kill");
-        bool any = core_ != nullptr && detail::kill(*core_);
-        for (const token<R>& each : tokens_) any = each.kill() || any;
+        bool any = core_ != nullptr && detail::kill(*core_, reason);
+        for (const token<R>& each : tokens_) any = each.kill(reason) || any;
         return any;
+    }
+
+    /// Blocks until all tokens are terminal and none of their callables runs any more: see
+    /// token::join().
+    void join() const {
+        expect_valid("join");
+        if (core_ != nullptr) {
+            for (detail::token_node* each : core_->shares) detail::join(*each);
+        }
+        for (const token<R>& each : tokens_) each.join();
     }
 
     /// Takes over the handle of a bulk (null: it is empty); for the library.

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace tokengate {
 
@@ -72,13 +74,20 @@ class result_shared : public error {
 /// The token was killed before it could deliver a result.
 class token_killed : public error {
   public:
-    token_killed(const std::string& message, std::uint64_t id) : error(message), id_(id) {}
+    token_killed(const std::string& message, std::uint64_t id, std::string reason = {})
+        : error(message),
+          id_(id),
+          reason_(std::make_shared<const std::string>(std::move(reason))) {}
 
     /// The id of the killed token.
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
 
+    /// What kill() was given; empty if it was given nothing, or the runtime's deadline came.
+    [[nodiscard]] const std::string& reason() const noexcept { return *reason_; }
+
   private:
     std::uint64_t id_;
+    std::shared_ptr<const std::string> reason_;  ///< so that copies throw nothing
 };
 
 }  // namespace tokengate

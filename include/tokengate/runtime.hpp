@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tokengate/config.hpp>
+#include <tokengate/control.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
 #include <tokengate/stats.hpp>
@@ -71,7 +72,9 @@ class runtime {
     /// @param name    unique in this runtime, not empty; used in reports and errors
     /// @param traits  how its tokens are treated
     /// @param callable anything callable; may be move-only. With one signature the result is an
-    ///                operation of that signature, otherwise a generic_operation.
+    ///                operation of that signature, otherwise a generic_operation. If its first
+    ///                parameter is a std::stop_token, that is no parameter of the operation: each
+    ///                run gets its own, this_token::stop_token().
     /// @throws operation_error if the name is empty or taken
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, const detail::traits_for<F>& traits,
@@ -142,7 +145,9 @@ class runtime {
                       "tokengate: a token owns its arguments, so an operation cannot take one by "
                       "non-const reference. Take it by value, by const reference or by rvalue "
                       "reference, or pass std::ref for an object that outlives the token.");
-        using stored = std::decay_t<F>;
+        using given = std::decay_t<F>;
+        using stored = std::conditional_t<detail::wants_stop_token<given>,
+                                          detail::stoppable<given, R, P...>, given>;
         return tokengate::operation<R(P...)>(
             adopt(name, traits,
                   std::make_unique<detail::callable_core<stored>>(

@@ -113,12 +113,29 @@ class token_handle {
     /// of the chain that it has opened. Computed anew by each call: about a microsecond.
     [[nodiscard]] std::string seed() const { return seed_of_chain(node("seed")); }
 
-    /// Kills the token: if it has not begun, it never runs; if it executes, whoever waits for it
-    /// gets token_killed at once, and its late result is dropped. True if this call ended it; false
+    /// Kills the token: if it has not begun, it never runs; if it executes, its callable is asked
+    /// to stop (tokengate::this_token), whoever waits for it gets token_killed at once, and its
+    /// late result is dropped. Callbacks of its stop token run in this call, and must not wait for
+    /// tokens or the runtime. True if this call ended it; false
     /// if it was terminal already, or another call is about to kill it. Any thread may call it, a
     /// token too. Takes a lock.
     // NOLINTNEXTLINE(modernize-use-nodiscard): the answer is for those who want to know.
     bool kill() const { return detail::kill(node("kill")); }
+
+    /// The same, and token_killed::reason() will say why. The first reason stays. Empty: none.
+    /// @throws std::bad_alloc; the token was not killed then
+    // NOLINTNEXTLINE(modernize-use-nodiscard): as above.
+    bool kill(std::string_view reason) const { return detail::kill(node("kill"), reason); }
+
+    /// Blocks until the token is terminal and its callable runs no more, for the owner of what the
+    /// callable uses: a token that was killed while it ran is terminal at once, but its callable
+    /// has to return by itself (this_token::stop_requested()). On a worker, others run meanwhile.
+    /// From apps/examples/kill.cpp:
+    /// @code
+    /// each.join();  // from here on it does not touch looked_at any more
+    /// @endcode
+    /// @throws as wait(); deadlock in the token itself. Callables that join each other hang.
+    void join() const { detail::join(node("join")); }
 
     /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens
     /// meanwhile. Never throws the token's own exception.

@@ -6,6 +6,7 @@
 #include <tokengate/blocking.hpp>
 #include <tokengate/bulk.hpp>
 #include <tokengate/config.hpp>
+#include <tokengate/control.hpp>
 #include <tokengate/error.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>

@@ -105,6 +105,13 @@ class crew {
     /// dropped by its worker.
     void kill_executing() noexcept;
 
+    /// Asks the callable of a token that was killed while it runs to stop, if it has asked for a
+    /// stop token.
+    void pass_stop_request_on(const token_node& node) noexcept;
+
+    /// True if a callable of this token or share runs on a worker.
+    [[nodiscard]] bool runs(const token_node& node) noexcept;
+
     /// True if all workers but this one wait for something, so that only this one can bring
     /// anything on, or threads that are not workers.
     [[nodiscard]] bool all_pause_but(const worker& self) const noexcept;

@@ -8,11 +8,13 @@
 
 namespace tokengate::detail {
 
-bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept {
+bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
+                kill_reasons::prepared* why) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
     release_anchor(owner, node);
-    const state_word::finished end = node.state.finish(token_state::killed, owns_reference);
+    const auto finish = [&] { return node.state.finish(token_state::killed, owns_reference); };
+    const state_word::finished end = why != nullptr ? why->keep_if(finish) : finish();
     if (!end.won && owns_reference) drop_reference(node);
     if (end.last) recycle(node, token_state::killed);
     wake_waiters(node, end);
@@ -105,17 +107,20 @@ void crew::kill_executing() noexcept {
             wake_waiters(node, end);
         });
         kill_running_stretches(each);
+        each.pass_stop_requests_on();
     });
     full_fence();
     tell_quiet();
 }
 
-bool kill(token_node& node) noexcept {
+namespace {
+
+bool kill(token_node& node, kill_reasons::prepared* why) noexcept {
     const std::size_t index = index_of(node.weight_class);
     const token_state was = node.state.begin_killing();
     if (is_terminal(was)) return false;
     if (was == token_state::executing) {
-        const state_word::finished end = node.state.finish(token_state::killed, false);
+        const state_word::finished end = end_as_killed(node, why);
         if (!end.won) return false;
         wake_waiters(node, end);
     }
@@ -124,13 +129,25 @@ bool kill(token_node& node) noexcept {
     if (was < token_state::executing) {
         owner.give_back(owner.in_flight, 1);
         // Nobody else finishes a token that is marked as doomed.
-        static_cast<void>(kill_begun(owner, node, false, was == token_state::admitted));
+        static_cast<void>(kill_begun(owner, node, false, was == token_state::admitted, why));
+    } else {
+        owner.pass_stop_request_on(node);
     }
     // Once it is counted, the runtime may end; not before the list of runtimes is free.
     const auto hold = hold_runtimes();
     owner.killed_outside[index].fetch_add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
     return true;
+}
+
+}  // namespace
+
+bool kill(token_node& node) noexcept { return kill(node, nullptr); }
+
+bool kill(token_node& node, std::string_view reason) {
+    if (reason.empty()) return kill(node, nullptr);
+    kill_reasons::prepared why(node, reason);
+    return kill(node, &why);
 }
 
 }  // namespace tokengate::detail

@@ -11,6 +11,7 @@
 #include "locality/chain.hpp"
 #include "mutants.hpp"
 #include "sleep/futex.hpp"
+#include "token/reasons.hpp"
 
 namespace tokengate::detail {
 
@@ -46,10 +47,26 @@ inline void release_anchor(crew& owner, token_node& node) noexcept {
     if (node.pinned) owner.sticky_keys.release(node.pin.slot);
 }
 
+/// Makes a token or a share that executes killed, and keeps the reason, if there is one.
+[[nodiscard]] inline state_word::finished end_as_killed(token_node& node,
+                                                        kill_reasons::prepared* why) noexcept {
+    const auto end = [&] { return node.state.finish(token_state::killed, false); };
+    return why != nullptr ? why->keep_if(end) : end();
+}
+
+/// The callable of a killed token has returned, or the rest of a killed stretch: whoever joins it
+/// goes on. After it was taken off its execution stack.
+void tell_joiners() noexcept;
+
+/// Throws token_killed for what is called `token`.
+[[noreturn]] void throw_killed(const std::string& token, std::uint64_t id, std::string reason);
+
 /// Ends a token that the caller has begun, but will not run. It gives up the runtime's reference,
 /// if it owns that, and passes the turn of a serial token on, if it had come. True if the caller is
 /// to count it; false if somebody has killed it first.
-bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn) noexcept;
+/// @param why  kept as its reason
+bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
+                kill_reasons::prepared* why = nullptr) noexcept;
 
 /// What came of killing a token that has come out of a mailbox or deque.
 enum class kill_result : std::uint8_t {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <stop_token>
 #include <thread>
 
 #include <tokengate/detail/node.hpp>
@@ -20,8 +21,19 @@ class execution_stack {
   public:
     /// One executing token, on the stack of its worker.
     struct frame {
-        token_node* node = nullptr;
+        explicit frame(token_node* which) noexcept : node(which) {}
+        ~frame() {
+            // Relaxed: its own thread, and nobody looks at it any more.
+            if (const std::stop_source* made = stop.load(std::memory_order_relaxed)) [[unlikely]]
+                delete made;
+        }
+        frame(const frame&) = delete;
+        frame& operator=(const frame&) = delete;
+
+        token_node* const node;
         frame* outer = nullptr;
+        /// What stops the callable if the token is killed; null until the callable asks for it.
+        std::atomic<std::stop_source*> stop{nullptr};
     };
 
     /// Worker only.
@@ -61,6 +73,17 @@ class execution_stack {
     /// The token that executes on top of all others; null if none does. Worker only.
     [[nodiscard]] token_node* innermost() const noexcept {
         return own_ == nullptr ? nullptr : own_->node;
+    }
+
+    /// Its frame. Worker only.
+    [[nodiscard]] frame* innermost_frame() const noexcept { return own_; }
+
+    /// True if this token executes, on top or beneath others. Worker only.
+    [[nodiscard]] bool holds(const token_node& wanted) const noexcept {
+        for (const frame* each = own_; each != nullptr; each = each->outer) {
+            if (each->node == &wanted) return true;
+        }
+        return false;
     }
 
     /// True if a token of this strand executes, on top or beneath others. Worker only.

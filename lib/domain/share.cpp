@@ -14,6 +14,7 @@
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "runtime_core.hpp"
+#include "token/reasons.hpp"
 
 namespace tokengate::detail {
 
@@ -113,10 +114,10 @@ std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
 }
 
 // True if this has ended the share.
-bool kill_share(token_node& node) noexcept {
+bool kill_share(token_node& node, kill_reasons::prepared* why) noexcept {
     std::size_t dead = 0;
     std::unique_lock<std::mutex> hold = hold_runtimes();
-    const state_word::finished end = node.state.finish(token_state::killed, false);
+    const state_word::finished end = end_as_killed(node, why);
     if (!end.won) return false;
     // An element that has not been counted keeps the runtime alive, and so does the lock; without
     // it, one that has been claimed here, and is counted at the end.
@@ -136,6 +137,7 @@ bool kill_share(token_node& node) noexcept {
         while (const auto found = take_over_one(each, &node)) {
             free_list();
             dead += end_taken(owner, *found);
+            each.pass_stop_requests_on();
         }
     });
     if (dead != 0) {
@@ -147,6 +149,14 @@ bool kill_share(token_node& node) noexcept {
     }
     free_list();
     return true;
+}
+
+// The share that an element belongs to.
+token_node& node_of(const bulk_core& bulk, std::size_t index) noexcept {
+    const auto behind = std::upper_bound(
+        bulk.shares.begin(), bulk.shares.end(), index,
+        [](std::size_t wanted, token_node* each) { return wanted < share_of(*each).first; });
+    return **std::prev(behind);
 }
 
 // A share's node goes: so does its hold on the bulk.
@@ -228,17 +238,21 @@ void let_go(bulk_core& bulk) noexcept {
     let_go_of(bulk);
 }
 
-bool kill(bulk_core& bulk) noexcept {
+bool kill(bulk_core& bulk, std::string_view reason) {
     bool any = false;
-    for (token_node* each : bulk.shares) any = kill_share(*each) || any;
+    for (token_node* each : bulk.shares) {
+        if (reason.empty()) {
+            any = kill_share(*each, nullptr) || any;
+        } else {
+            kill_reasons::prepared why(*each, reason);
+            any = kill_share(*each, &why) || any;
+        }
+    }
     return any;
 }
 
 token_state state_of(const bulk_core& bulk, std::size_t index) noexcept {
-    const auto behind = std::upper_bound(
-        bulk.shares.begin(), bulk.shares.end(), index,
-        [](std::size_t wanted, token_node* each) { return wanted < share_of(*each).first; });
-    token_node& node = **std::prev(behind);
+    token_node& node = node_of(bulk, index);
     // The share first: an element that has not ended when it is terminal will not.
     const token_state whole = node.state.phase();
     // Acquire: pairs with the release of who has run it.
@@ -258,11 +272,10 @@ token_state state_of(const bulk_core& bulk, std::size_t index) noexcept {
 
 void throw_undelivered(const bulk_core& bulk, std::size_t index) {
     const std::uint64_t id = bulk.first_id + index;
-    throw token_killed("token " + std::to_string(id) + " of operation '" +
-                           bulk.shares.front()->label->name + "', number " + std::to_string(index) +
-                           " of a bulk, was killed before it could deliver a result: by kill(), or "
-                           "because its runtime was stopped with a deadline",
-                       id);
+    const token_node& node = node_of(bulk, index);
+    throw_killed("token " + std::to_string(id) + " of operation '" + node.label->name +
+                     "', number " + std::to_string(index) + " of a bulk,",
+                 id, kill_reasons::of(node));
 }
 
 }  // namespace tokengate::detail

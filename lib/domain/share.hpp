@@ -66,6 +66,8 @@ inline constexpr std::size_t share_offset = 64;
 
 /// A stretch on the stack of the worker that runs it.
 struct stretch_frame : execution_stack::frame, stretch {
+    using frame::frame;
+
     execution_stack* stack = nullptr;
 };
 

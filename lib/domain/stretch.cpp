@@ -72,8 +72,7 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     // Relaxed: a number for people to look at.
     node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
 
-    stretch_frame frame;
-    frame.node = &node;
+    stretch_frame frame(&node);
     frame.stack = &executing;
     frame.first = first;
     frame.next = first;
@@ -109,6 +108,7 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     std::size_t ran = frame.next - first;  // those that are counted here
     std::size_t credits = ended;
     if (end != last) [[unlikely]] {
+        tell_joiners();
         if (dead != 0) {
             declare_killed(node);
             bulk.type->drop_arguments(bulk, first, last);

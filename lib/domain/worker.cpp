@@ -444,7 +444,7 @@ void worker::execute_anchored(token_node& node, grip held) noexcept {
 token_state worker::run_callable(token_node& node) noexcept {
     // Relaxed: a number for people to look at.
     node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
-    execution_stack::frame frame{.node = &node};
+    execution_stack::frame frame(&node);
     executing.push(frame);
     ++depth_;
     const token_state outcome = node.type().run(node);
@@ -464,6 +464,7 @@ bool worker::end_execution(token_node& node, token_state outcome, grip held) noe
         return true;
     }
     // Whoever killed it has counted it.
+    tell_joiners();
     node.type().drop_outcome(node, outcome);
     if (owns_reference) drop_reference(node);
     return false;

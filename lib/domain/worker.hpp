@@ -193,6 +193,10 @@ class alignas(64) worker {
     /// True if it may run a free token of this class, wherever that is placed.
     [[nodiscard]] bool may_run_class(weight weight_class) const noexcept;
 
+    /// Asks each callable on its stack that has a stop token, and whose token was killed, to stop.
+    /// Any thread.
+    void pass_stop_requests_on() noexcept;
+
     /// While it lives, the worker does nothing but wait for others.
     class pause {
       public:

@@ -21,5 +21,7 @@ inline const bool strand_does_not_wait = chosen("strand_does_not_wait");
 inline const bool thief_ignores_anchor = chosen("thief_ignores_anchor");
 inline const bool domain_is_not_woken = chosen("domain_is_not_woken");
 inline const bool overtaken_ends_twice = chosen("overtaken_ends_twice");
+inline const bool terminal_is_returned = chosen("terminal_is_returned");
+inline const bool stop_not_passed_on = chosen("stop_not_passed_on");
 
 }  // namespace tokengate::detail::mutants

@@ -28,9 +28,9 @@ TEST_CASE("an_onlooker_sees_nested_tokens_innermost_first") {
     std::vector<token_node> nodes(3);
     CHECK(seen_in(stack).empty());
 
-    execution_stack::frame outer{.node = &nodes[0]};
-    execution_stack::frame middle{.node = &nodes[1]};
-    execution_stack::frame inner{.node = &nodes[2]};
+    execution_stack::frame outer(&nodes[0]);
+    execution_stack::frame middle(&nodes[1]);
+    execution_stack::frame inner(&nodes[2]);
     stack.push(outer);
     CHECK(seen_in(stack) == std::vector{&nodes[0]});
     stack.push(middle);
@@ -46,7 +46,7 @@ TEST_CASE("an_onlooker_sees_nested_tokens_innermost_first") {
 TEST_CASE("a_worker_waits_for_its_onlooker") {
     execution_stack stack;
     token_node node;
-    execution_stack::frame frame{.node = &node};
+    execution_stack::frame frame(&node);
     stack.push(frame);
     std::atomic<bool> looking{false};
     std::atomic<bool> done{false};
@@ -91,11 +91,11 @@ TEST_CASE("onlookers_never_see_a_token_that_has_left") {
     }
     for (int i = 0; i < 20'000 || looks.load() < 100; ++i) {
         nodes[0].state.start(token_state::executing, 1);
-        execution_stack::frame outer{.node = &nodes[0]};
+        execution_stack::frame outer(&nodes[0]);
         stack.push(outer);
         {
             nodes[1].state.start(token_state::executing, 1);
-            execution_stack::frame inner{.node = &nodes[1]};
+            execution_stack::frame inner(&nodes[1]);
             stack.push(inner);
             stack.pop();
             nodes[1].state.start(token_state::completed, 1);

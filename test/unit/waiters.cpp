@@ -20,7 +20,7 @@ struct busy {
     busy() { stack.push(frame); }
 
     token_node node;
-    execution_stack::frame frame{.node = &node};
+    execution_stack::frame frame{&node};
     execution_stack stack;
 };
 
@@ -59,7 +59,7 @@ TEST_CASE("a_cycle_is_found_by_way_of_any_worker_that_runs_the_same_share_of_a_b
     busy c;
     busy elsewhere;
     // a and b run stretches of one share.
-    execution_stack::frame same{.node = &a.node};
+    execution_stack::frame same(&a.node);
     b.stack.push(same);
     // What b waits for leads back to c, what a waits for does not, whichever of them is listed
     // first.

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -81,8 +82,9 @@ void let_go(bulk_core& bulk) noexcept;
 /// Where an element is in its life.
 [[nodiscard]] token_state state_of(const bulk_core& bulk, std::size_t index) noexcept;
 
-/// Kills what has not ended. True if this ended anything.
-bool kill(bulk_core& bulk) noexcept;
+/// Kills what has not ended, for a reason, if it is not empty. True if this ended anything.
+/// @throws std::bad_alloc if there is a reason
+bool kill(bulk_core& bulk, std::string_view reason);
 
 /// Throws token_killed for an element that was killed.
 [[noreturn]] void throw_undelivered(const bulk_core& bulk, std::size_t index);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include <tokengate/detail/state_word.hpp>
 #include <tokengate/weight.hpp>
@@ -197,6 +198,14 @@ class blocking_section {
 
 /// Kills a token. True if this ended it; false if it was terminal already.
 bool kill(token_node& node) noexcept;
+
+/// The same for a reason, which token_killed will tell.
+/// @throws std::bad_alloc; nothing has happened then
+bool kill(token_node& node, std::string_view reason);
+
+/// Waits until the token is terminal, and then until its callable has returned, if that runs still.
+/// @throws as wait_terminal(); deadlock if the caller is that callable
+void join(token_node& node);
 
 /// The seed of the chain that a token belongs to; empty if it is in none.
 [[nodiscard]] std::string seed_of_chain(const token_node& node);

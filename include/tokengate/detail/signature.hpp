@@ -3,15 +3,24 @@
 /// Finds the one signature of a callable, where it has one.
 #pragma once
 
+#include <stop_token>
 #include <type_traits>
 
 namespace tokengate::detail {
 
-/// A signature and nothing else.
+/// What a call of the operation looks like: a stop token in front is none of its parameters.
 template <class R, class... P>
 struct signature {
     using type = R(P...);
+    static constexpr bool wants_stop_token = false;
 };
+template <class R, class... P>
+struct signature<R, std::stop_token, P...> {
+    using type = R(P...);
+    static constexpr bool wants_stop_token = true;
+};
+template <class R, class... P>
+struct signature<R, const std::stop_token&, P...> : signature<R, std::stop_token, P...> {};
 
 template <class Member>
 struct member_signature;
@@ -49,8 +58,12 @@ concept has_signature = requires {
     typename callable_signature<std::decay_t<F>>::type;
 };
 
-/// That signature, as R(P...).
+/// That signature, as R(P...), without a stop token in front.
 template <has_signature F>
 using signature_of = typename callable_signature<std::decay_t<F>>::type;
+
+/// True if the callable's first parameter is a stop token.
+template <has_signature F>
+inline constexpr bool wants_stop_token = callable_signature<std::decay_t<F>>::wants_stop_token;
 
 }  // namespace tokengate::detail
