@@ -97,9 +97,15 @@ TEST_CASE("a_stop_token_is_told_when_its_token_is_killed") {
         hold gate;
         std::atomic<int> told{0};
         const auto op = rt.operation("op", [&](const std::stop_token& stop) {
-            const std::stop_callback called(stop, [&] { ++told; });
+            // Alive until it was called: callbacks that are gone by then are not.
+            std::atomic<bool> called{false};
+            const std::stop_callback on_stop(stop, [&] {
+                ++told;
+                called = true;
+            });
             gate.pass();
             wait_for_stop(stop);
+            while (!called) std::this_thread::yield();
         });
         std::vector<token<void>> made;
         for (int i = 0; i < 10; ++i) {
