@@ -40,7 +40,8 @@ bool display_wanted() {
 runtime_core::runtime_core(const config& wanted)
     : settings_(resolve(wanted, machine_)),
       crew_(this, settings_, *machine_),
-      gate_(crew_, settings_) {
+      gate_(crew_, settings_),
+      timers_(crew_) {
     prepare_heavy_fences();
     enlist_runtime(*this);
     try {
@@ -63,6 +64,15 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         throw operation_error(
             "an operation needs a name, because reports and errors speak of it by that: pass one "
             "that is not empty");
+    }
+    if (traits.run_timeout < std::chrono::nanoseconds(0)) {
+        throw operation_error("operation '" + std::string(name) + "' has a run_timeout of " +
+                              std::to_string(traits.run_timeout.count()) +
+                              " ns: allowed are 0, which is none, and more");
+    }
+    if (traits.run_timeout > std::chrono::nanoseconds(0)) {
+        operation->run_timer = &timers_.list_for(traits.run_timeout);
+        if (operation->type != nullptr) operation->type = &timed_frame(*operation->type);
     }
     operation->label =
         operation->type != nullptr ? &label_for(name, operation->type) : &first_label_for(name);
@@ -99,6 +109,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         operation->lead = &lead_traits_for(traits.external_calls, traits.digest);
     }
     operation->anchors = operation->keys != call_keys::none || operation->lead != nullptr;
+    operation->special = operation->anchors || operation->run_timer != nullptr;
     const std::scoped_lock guard(operations_lock_);
     const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
     if (!added) {
@@ -121,6 +132,7 @@ bool runtime_core::is_idle() const {
         }
     });
     for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
+    for (const auto& each : crew_.timed_out) finished += each.load(std::memory_order_acquire);
     std::array<std::uint64_t, weight_count> accepted{};
     std::array<std::uint64_t, weight_count> refused{};
     gate_.count(accepted, refused);
@@ -274,6 +286,7 @@ runtime_stats runtime_core::stats() const {
     // What has finished comes before what was accepted, so that no difference is negative.
     for (std::size_t i = 0; i < weight_count; ++i) {
         snapshot.by_weight[i].killed = crew_.killed_outside[i].load(std::memory_order_acquire);
+        snapshot.by_weight[i].timed_out = crew_.timed_out[i].load(std::memory_order_acquire);
     }
     crew_.for_each_worker([&](const worker& each) {
         domain_stats& home = snapshot.domains[each.domain_index()];

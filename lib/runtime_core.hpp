@@ -14,6 +14,7 @@
 
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
 
 namespace tokengate::detail {
@@ -60,6 +61,7 @@ class runtime_core {
     const settings settings_;
     crew crew_;
     gate gate_;
+    timers timers_;  ///< ends before the workers' memory does
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
     turn stop_lock_;         ///< one stop() or start() at a time

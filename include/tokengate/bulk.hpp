@@ -86,8 +86,9 @@ concept arguments_range = std::ranges::input_range<Range> && sizeof...(D) > 0 &&
 /// on one worker. So they must not block until another token of the same bulk has begun or ended;
 /// waiting by tokens' own waits is safe, or throws `deadlock`.
 ///
-/// Sticky operations and those with external calls anchor each call by itself: there the bulk is
-/// made of ordinary tokens, one by one, behind the same functions.
+/// Sticky operations and those with external calls anchor each call by itself, and those with a
+/// run_timeout time it: there the bulk is made of ordinary tokens, one by one, behind the same
+/// functions.
 ///
 /// A handle can be moved, not copied. It may be dropped at once, and may outlive its runtime.
 ///

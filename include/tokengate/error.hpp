@@ -90,4 +90,16 @@ class token_killed : public error {
     std::shared_ptr<const std::string> reason_;  ///< so that copies throw nothing
 };
 
+/// The token missed a deadline of its operation; `what()` says which.
+class token_timed_out : public error {
+  public:
+    token_timed_out(const std::string& message, std::uint64_t id) : error(message), id_(id) {}
+
+    /// The id of the token.
+    [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+
+  private:
+    std::uint64_t id_;
+};
+
 }  // namespace tokengate

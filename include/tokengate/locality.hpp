@@ -219,6 +219,16 @@ struct basic_operation_traits {
     /// Where its tokens go if a token creates them.
     tokengate::placement placement = tokengate::placement::automatic;
 
+    /// How long a callable may run. After that its token is timed out: whoever waits gets
+    /// token_timed_out at once, the callable is asked to stop (tokengate::this_token), and its late
+    /// result is dropped. 0: for ever. A thread of the runtime keeps the time, which costs a run
+    /// two short locks. From apps/examples/deadline.cpp:
+    /// @code
+    /// auto refine =
+    ///     rt.operation("refine", {.run_timeout = 20ms}, [](const std::stop_token& stop, int n) {
+    /// @endcode
+    std::chrono::nanoseconds run_timeout = {};
+
     /// For an operation whose arguments are of the other kind.
     /// @throws operation_error if it is sticky by arguments that cannot be hashed
     operator basic_operation_traits<!hashable>() const {
@@ -228,7 +238,8 @@ struct basic_operation_traits {
                 .sticky = how,
                 .external_calls = external_calls,
                 .digest = digest,
-                .placement = placement};
+                .placement = placement,
+                .run_timeout = run_timeout};
     }
 };
 

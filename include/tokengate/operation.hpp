@@ -73,7 +73,7 @@ template <class R, class... D, class Range>
             std::apply(use, std::forward<decltype(element)>(element));
         }
     };
-    if (core.anchors) {
+    if (core.special) {
         std::vector<token<R>> tokens;
         for_each_argument(std::forward<Range>(range), [&](auto&& element) {
             spread(std::forward<decltype(element)>(element), [&](auto&&... args) {
@@ -120,7 +120,7 @@ template <class R, class... D, class Range>
 template <class R>
 [[nodiscard]] tokengate::bulk<R> call_often(operation_core& core, const frame_type& type,
                                             std::size_t count) {
-    if (core.anchors) {
+    if (core.special) {
         std::vector<token<R>> tokens(count);
         for (token<R>& each : tokens) {
             each = token<R>::adopt(make_call<R>(core, type, admission::wait, holders::caller));

@@ -12,17 +12,19 @@
 
 namespace tokengate {
 
-/// The ledger of a group of tokens. Always: accepted = completed + failed + killed + in flight.
+/// The ledger of a group of tokens. Always: accepted = completed + failed + killed + timed_out + in
+/// flight.
 struct token_counts {
     std::uint64_t accepted = 0;   ///< tokens that the gate let in
     std::uint64_t completed = 0;  ///< tokens that delivered a result
     std::uint64_t failed = 0;     ///< tokens whose callable threw
     std::uint64_t killed = 0;     ///< tokens that were killed
+    std::uint64_t timed_out = 0;  ///< tokens that missed a deadline of their operation
     std::uint64_t refused = 0;    ///< calls that were turned away at a limit; not accepted
 
     /// Accepted and not yet terminal.
     [[nodiscard]] std::uint64_t in_flight() const noexcept {
-        return accepted - completed - failed - killed;
+        return accepted - completed - failed - killed - timed_out;
     }
 };
 
@@ -63,6 +65,7 @@ struct runtime_stats {
             sum.completed += each.completed;
             sum.failed += each.failed;
             sum.killed += each.killed;
+            sum.timed_out += each.timed_out;
             sum.refused += each.refused;
         }
         return sum;

@@ -194,6 +194,8 @@ class crew {
     strand_table strands;      ///< the keys of serial tokens in flight
     /// Tokens killed by others than the worker that would have run them; several may write.
     std::array<std::atomic<std::uint64_t>, weight_count> killed_outside{};
+    /// Tokens that have missed a deadline; several may write.
+    std::array<std::atomic<std::uint64_t>, weight_count> timed_out{};
     /// Times that nobody could be had to stand in for a blocked worker; several may write.
     std::atomic<std::uint64_t> short_of_reserves{0};
 

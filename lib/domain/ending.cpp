@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/ending.hpp"
 
+#include <new>
+#include <optional>
+
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
@@ -113,6 +116,24 @@ void crew::kill_executing() noexcept {
     tell_quiet();
 }
 
+bool time_out(crew& owner, token_node& node, std::string_view why) noexcept {
+    std::optional<kill_reasons::prepared> reason;
+    try {
+        reason.emplace(node, why);
+    } catch (const std::bad_alloc&) {
+        // Then the error says less.
+    }
+    const state_word::finished end =
+        end_for_reason(node, token_state::timed_out, reason ? &*reason : nullptr);
+    if (!end.won) return false;
+    wake_waiters(node, end);
+    owner.pass_stop_request_on(node);
+    // Seq_cst: as in kill().
+    owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);
+    owner.tell_quiet();
+    return true;
+}
+
 namespace {
 
 bool kill(token_node& node, kill_reasons::prepared* why) noexcept {
@@ -120,7 +141,7 @@ bool kill(token_node& node, kill_reasons::prepared* why) noexcept {
     const token_state was = node.state.begin_killing();
     if (is_terminal(was)) return false;
     if (was == token_state::executing) {
-        const state_word::finished end = end_as_killed(node, why);
+        const state_word::finished end = end_for_reason(node, token_state::killed, why);
         if (!end.won) return false;
         wake_waiters(node, end);
     }

@@ -4,6 +4,9 @@
 /// ends".
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include <tokengate/detail/node.hpp>
 
 #include "domain/crew.hpp"
@@ -47,10 +50,10 @@ inline void release_anchor(crew& owner, token_node& node) noexcept {
     if (node.pinned) owner.sticky_keys.release(node.pin.slot);
 }
 
-/// Makes a token or a share that executes killed, and keeps the reason, if there is one.
-[[nodiscard]] inline state_word::finished end_as_killed(token_node& node,
-                                                        kill_reasons::prepared* why) noexcept {
-    const auto end = [&] { return node.state.finish(token_state::killed, false); };
+/// Ends a token or a share that executes, and keeps the reason, if there is one.
+[[nodiscard]] inline state_word::finished end_for_reason(token_node& node, token_state outcome,
+                                                         kill_reasons::prepared* why) noexcept {
+    const auto end = [&] { return node.state.finish(outcome, false); };
     return why != nullptr ? why->keep_if(end) : end();
 }
 
@@ -67,6 +70,10 @@ void tell_joiners() noexcept;
 /// @param why  kept as its reason
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
                 kill_reasons::prepared* why = nullptr) noexcept;
+
+/// Ends a token that executes, because its time is over, and asks its callable to stop. The caller
+/// has a reference, and keeps the runtime alive. False if it had ended already.
+bool time_out(crew& owner, token_node& node, std::string_view why) noexcept;
 
 /// What came of killing a token that has come out of a mailbox or deque.
 enum class kill_result : std::uint8_t {

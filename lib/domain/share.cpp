@@ -117,7 +117,7 @@ std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
 bool kill_share(token_node& node, kill_reasons::prepared* why) noexcept {
     std::size_t dead = 0;
     std::unique_lock<std::mutex> hold = hold_runtimes();
-    const state_word::finished end = end_as_killed(node, why);
+    const state_word::finished end = end_for_reason(node, token_state::killed, why);
     if (!end.won) return false;
     // An element that has not been counted keeps the runtime alive, and so does the lock; without
     // it, one that has been claimed here, and is counted at the end.

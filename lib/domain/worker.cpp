@@ -230,10 +230,6 @@ token_node* worker::find_elsewhere() noexcept {
     return nullptr;
 }
 
-bool worker::has_room(deque_kind kind) const noexcept {
-    return deques_[static_cast<std::size_t>(kind)].has_room();
-}
-
 // A deque may hold something from now on.
 void worker::mark_offered(deque_kind kind) noexcept {
     own_offers_ = static_cast<deque_mask>(own_offers_ | bit_of(kind));
@@ -480,20 +476,11 @@ bool worker::has_turn() const noexcept {
     return node != nullptr && node->serial;
 }
 
-chain* worker::current_chain() const noexcept {
-    const token_node* node = executing.innermost();
-    return node != nullptr && node->chained ? node->calls : nullptr;
-}
-
 bool worker::may_run(const token_node& node) const noexcept {
     if (runtime_of(node) != runtime()) return false;
     // Relaxed: the gate's until somebody begins the token.
     return node.domain.load(std::memory_order_relaxed) == home_.number ||
            (!node.anchored() && may_run_class(node.weight_class));
-}
-
-bool worker::may_run_class(weight weight_class) const noexcept {
-    return (home_.stealable & bit_of(lane_of(weight_class, false))) != 0;
 }
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }

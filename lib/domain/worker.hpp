@@ -121,7 +121,10 @@ class alignas(64) worker {
     [[nodiscard]] bool has_turn() const noexcept;
 
     /// The chain of the token that it executes; null if there is none.
-    [[nodiscard]] chain* current_chain() const noexcept;
+    [[nodiscard]] chain* current_chain() const noexcept {
+        const token_node* node = executing.innermost();
+        return node != nullptr && node->chained ? node->calls : nullptr;
+    }
 
     /// Makes a reserve stand in for a blocked worker. False if the system has no thread to give.
     /// Under the domain's reserve_lock.
@@ -164,7 +167,9 @@ class alignas(64) worker {
     }
 
     /// True if this deque has room for a token.
-    [[nodiscard]] bool has_room(deque_kind kind) const noexcept;
+    [[nodiscard]] bool has_room(deque_kind kind) const noexcept {
+        return deques_[static_cast<std::size_t>(kind)].has_room();
+    }
 
     /// Puts a token onto its deque, and wakes a worker if one that may run it is idle. False if
     /// there is no room.
@@ -191,7 +196,9 @@ class alignas(64) worker {
     [[nodiscard]] bool offers(deque_kind kind) const noexcept;
 
     /// True if it may run a free token of this class, wherever that is placed.
-    [[nodiscard]] bool may_run_class(weight weight_class) const noexcept;
+    [[nodiscard]] bool may_run_class(weight weight_class) const noexcept {
+        return (home_.stealable & bit_of(lane_of(weight_class, false))) != 0;
+    }
 
     /// Asks each callable on its stack that has a stop token, and whose token was killed, to stop.
     /// Any thread.

@@ -11,6 +11,7 @@
 #include "domain/worker.hpp"
 #include "gate/calling.hpp"
 #include "locality/chain.hpp"
+#include "resilience/timers.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"
@@ -87,7 +88,15 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
                         call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
-    if (operation.anchors) return begin_anchored(operation, type, how, key);
+    if (operation.special) {
+        if (operation.run_timer != nullptr) return begin_timed(operation, type, how, key);
+        return begin_anchored(operation, type, how, key);
+    }
+    return begin_free(operation, type, how);
+}
+
+// What most calls are.
+token_node* gate::begin_free(operation_core& operation, const frame_type& type, admission how) {
     const auto [mine, self, outer] = calling();
     if (outer != nullptr) return begin_in_chain(operation, type, how, mine, *self, *outer);
     const weight weight_class = operation.weight_class;
@@ -112,6 +121,14 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (node != nullptr) [[likely]]
         node->runtime = operation.runtime;
     return node;
+}
+
+// The type of a generic operation's call is not timed yet.
+token_node* gate::begin_timed(operation_core& operation, const frame_type& type, admission how,
+                              call_key key) {
+    const frame_type& timed = timed_frame(type);
+    return operation.anchors ? begin_anchored(operation, timed, how, key)
+                             : begin_free(operation, timed, how);
 }
 
 // A member of the caller's chain that is nothing else.

@@ -131,6 +131,12 @@ class gate {
                                                             const frame_type& type, admission how,
                                                             submitter& mine, worker& self,
                                                             chain& outer);
+    [[gnu::always_inline, nodiscard]] inline token_node* begin_free(operation_core& operation,
+                                                                    const frame_type& type,
+                                                                    admission how);
+    [[gnu::noinline, nodiscard]] token_node* begin_timed(operation_core& operation,
+                                                         const frame_type& type, admission how,
+                                                         call_key key);
     [[gnu::noinline, nodiscard]] token_node* begin_anchored(operation_core& operation,
                                                             const frame_type& type, admission how,
                                                             call_key key);

@@ -22,8 +22,8 @@ namespace tokengate::detail {
 /// The label of the same name as `first` for a frame type. One comparison for operations of one
 /// signature, a short walk for generic ones; a lock at the first call of a new type only.
 /// @throws std::bad_alloc
-[[nodiscard]] inline const operation_label* find_label(const operation_label& first,
-                                                       const frame_type& type) {
+[[gnu::always_inline, nodiscard]] inline const operation_label* find_label(
+    const operation_label& first, const frame_type& type) {
     for (const operation_label* each = &first; each != nullptr;
          // Acquire: pairs with the release in label_for(), which publishes the label.
          each = each->next.load(std::memory_order_acquire)) {

@@ -32,7 +32,8 @@ inline void check_ledger(const runtime& rt) {
     for (const weight each : all_weights) {
         const token_counts& counts = seen.by_weight[index_of(each)];
         INFO("class ", std::string(to_string(each)));
-        CHECK(counts.accepted == counts.completed + counts.failed + counts.killed);
+        CHECK(counts.accepted ==
+              counts.completed + counts.failed + counts.killed + counts.timed_out);
     }
     const token_counts total = seen.total();
     CHECK(total.in_flight() == 0);
