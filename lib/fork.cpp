@@ -48,7 +48,7 @@ void enlist_runtime(runtime_core& runtime) {
     std::call_once(handlers, [] {
         hold_over_fork(state().lock);
         hold_over_fork(waiting_workers::shared_lock());
-        hold_over_fork(kill_reasons::shared_lock());
+        hold_over_fork(end_reasons::shared_lock());
         pthread_atfork(nullptr, nullptr, mark_all_in_child);
     });
     process_state& now = state();

@@ -147,7 +147,7 @@ void recycle(token_node& node, token_state outcome) noexcept {
     const frame_type& type = node.type();
     if (outcome != token_state::completed || !type.trivial_result) {
         type.drop_outcome(node, outcome);
-        if (outcome >= token_state::killed) kill_reasons::forget(node);
+        if (outcome >= token_state::killed) end_reasons::forget(node);
     }
     if (node.chained) node.calls->release();
     free_node(node, type.size_class);
@@ -161,7 +161,7 @@ void throw_killed(const std::string& token, std::uint64_t id, std::string reason
 }
 
 void throw_undelivered(const token_node& node) {
-    std::string reason = kill_reasons::of(node);
+    std::string reason = end_reasons::of(node);
     if (node.state.phase() == token_state::timed_out) {
         if (reason.empty()) reason = "it missed a deadline of its operation";
         throw token_timed_out(name_of(node) + " was timed out: " + reason, node.id);

@@ -12,7 +12,7 @@
 namespace tokengate::detail {
 
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                kill_reasons::prepared* why) noexcept {
+                end_reasons::prepared* why) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
     release_anchor(owner, node);
@@ -117,7 +117,7 @@ void crew::kill_executing() noexcept {
 }
 
 bool time_out(crew& owner, token_node& node, std::string_view why) noexcept {
-    std::optional<kill_reasons::prepared> reason;
+    std::optional<end_reasons::prepared> reason;
     try {
         reason.emplace(node, why);
     } catch (const std::bad_alloc&) {
@@ -136,7 +136,7 @@ bool time_out(crew& owner, token_node& node, std::string_view why) noexcept {
 
 namespace {
 
-bool kill(token_node& node, kill_reasons::prepared* why) noexcept {
+bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     const std::size_t index = index_of(node.weight_class);
     const token_state was = node.state.begin_killing();
     if (is_terminal(was)) return false;
@@ -167,7 +167,7 @@ bool kill(token_node& node) noexcept { return kill(node, nullptr); }
 
 bool kill(token_node& node, std::string_view reason) {
     if (reason.empty()) return kill(node, nullptr);
-    kill_reasons::prepared why(node, reason);
+    end_reasons::prepared why(node, reason);
     return kill(node, &why);
 }
 

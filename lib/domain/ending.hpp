@@ -52,7 +52,7 @@ inline void release_anchor(crew& owner, token_node& node) noexcept {
 
 /// Ends a token or a share that executes, and keeps the reason, if there is one.
 [[nodiscard]] inline state_word::finished end_for_reason(token_node& node, token_state outcome,
-                                                         kill_reasons::prepared* why) noexcept {
+                                                         end_reasons::prepared* why) noexcept {
     const auto end = [&] { return node.state.finish(outcome, false); };
     return why != nullptr ? why->keep_if(end) : end();
 }
@@ -69,7 +69,7 @@ void tell_joiners() noexcept;
 /// to count it; false if somebody has killed it first.
 /// @param why  kept as its reason
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                kill_reasons::prepared* why = nullptr) noexcept;
+                end_reasons::prepared* why = nullptr) noexcept;
 
 /// Ends a token that executes, because its time is over, and asks its callable to stop. The caller
 /// has a reference, and keeps the runtime alive. False if it had ended already.

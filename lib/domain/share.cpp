@@ -114,7 +114,7 @@ std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
 }
 
 // True if this has ended the share.
-bool kill_share(token_node& node, kill_reasons::prepared* why) noexcept {
+bool kill_share(token_node& node, end_reasons::prepared* why) noexcept {
     std::size_t dead = 0;
     std::unique_lock<std::mutex> hold = hold_runtimes();
     const state_word::finished end = end_for_reason(node, token_state::killed, why);
@@ -244,7 +244,7 @@ bool kill(bulk_core& bulk, std::string_view reason) {
         if (reason.empty()) {
             any = kill_share(*each, nullptr) || any;
         } else {
-            kill_reasons::prepared why(*each, reason);
+            end_reasons::prepared why(*each, reason);
             any = kill_share(*each, &why) || any;
         }
     }
@@ -275,7 +275,7 @@ void throw_undelivered(const bulk_core& bulk, std::size_t index) {
     const token_node& node = node_of(bulk, index);
     throw_killed("token " + std::to_string(id) + " of operation '" + node.label->name +
                      "', number " + std::to_string(index) + " of a bulk,",
-                 id, kill_reasons::of(node));
+                 id, end_reasons::of(node));
 }
 
 }  // namespace tokengate::detail

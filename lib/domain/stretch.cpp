@@ -101,6 +101,10 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
         --depth_;
     }
     executing.pop();
+    // It is not completed before this stretch has ended: so it was killed, whether or not anything
+    // was left of the stretch that could be taken over.
+    if (is_terminal(node.state.phase())) [[unlikely]]
+        tell_joiners();
 
     // Relaxed: nobody finds the frame any more, and who has was waited for.
     const std::size_t end = frame.end.load(std::memory_order_relaxed);
@@ -108,7 +112,6 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     std::size_t ran = frame.next - first;  // those that are counted here
     std::size_t credits = ended;
     if (end != last) [[unlikely]] {
-        tell_joiners();
         if (dead != 0) {
             declare_killed(node);
             bulk.type->drop_arguments(bulk, first, last);

@@ -5,10 +5,10 @@
 
 namespace tokengate::detail {
 
-constinit std::mutex kill_reasons::lock_;
-constinit std::atomic<std::size_t> kill_reasons::count_{0};
+constinit std::mutex end_reasons::lock_;
+constinit std::atomic<std::size_t> end_reasons::count_{0};
 
-kill_reasons::prepared::prepared(const token_node& node, std::string_view reason) {
+end_reasons::prepared::prepared(const token_node& node, std::string_view reason) {
     // Made before it is needed where nothing may throw.
     static_cast<void>(all());
     table one;
@@ -16,23 +16,23 @@ kill_reasons::prepared::prepared(const token_node& node, std::string_view reason
     entry_ = one.extract(&node);
 }
 
-void kill_reasons::prepared::keep() noexcept {
+void end_reasons::prepared::keep() noexcept {
     if (all().insert(std::move(entry_)).inserted) count_.fetch_add(1, std::memory_order_relaxed);
 }
 
-std::string kill_reasons::of(const token_node& node) {
+std::string end_reasons::of(const token_node& node) {
     const std::scoped_lock guard(lock_);
     const auto found = all().find(&node);
     return found == all().end() ? std::string() : found->second;
 }
 
-void kill_reasons::erase(const token_node& node) noexcept {
+void end_reasons::erase(const token_node& node) noexcept {
     const std::scoped_lock guard(lock_);
     count_.fetch_sub(all().erase(&node), std::memory_order_relaxed);
 }
 
 // Never destroyed: tokens may end when the process does.
-kill_reasons::table& kill_reasons::all() {
+end_reasons::table& end_reasons::all() {
     static auto* const the_table = new table;
     return *the_table;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
-/// Why tokens were killed, where somebody has said so.
+/// Why tokens were killed or timed out, where somebody has said so.
 #pragma once
 
 #include <atomic>
@@ -14,9 +14,10 @@
 
 namespace tokengate::detail {
 
-/// The reasons of killed tokens, by node; of all runtimes, since tokens outlive theirs. Under a
-/// lock: only who kills for a reason comes here, who asks for it, and the end of such a token.
-class kill_reasons {
+/// The reasons of tokens that were killed or timed out, by node; of all runtimes, since tokens
+/// outlive theirs. Under a lock: only who ends a token for a reason comes here, who asks for it,
+/// and the end of such a token's node.
+class end_reasons {
     using table = std::map<const token_node*, std::string>;
 
   public:
@@ -27,7 +28,7 @@ class kill_reasons {
         prepared(const token_node& node, std::string_view reason);
 
         /// Runs `end()`, a state_word's finish(), and keeps the reason if that has won. Whoever
-        /// sees the token killed finds the reason.
+        /// sees the token ended finds the reason.
         template <class End>
         [[nodiscard]] state_word::finished keep_if(End&& end) noexcept {
             // The lock keeps those who ask waiting until it is there.
@@ -43,10 +44,10 @@ class kill_reasons {
         table::node_type entry_;
     };
 
-    /// The reason of a killed token; empty if there is none.
+    /// The reason of such a token; empty if there is none.
     [[nodiscard]] static std::string of(const token_node& node);
 
-    /// A killed token's node goes back to the pool.
+    /// The node of such a token goes back to the pool.
     static void forget(const token_node& node) noexcept {
         // Relaxed: who drops the last reference has synchronised with who has killed.
         if (count_.load(std::memory_order_relaxed) != 0) [[unlikely]]

@@ -386,6 +386,27 @@ TEST_CASE("a_reason_ends_with_its_token") {
     }
 }
 
+TEST_CASE("who_joins_a_bulk_hears_of_its_end_whenever_the_kill_comes") {
+    for (const int cores : small_widths) {
+        runtime rt({.cores = cores});
+        std::atomic<int> running{0};
+        const auto op = rt.operation("op", [&](std::size_t kind) {
+            ++running;
+            if (kind == 0) wait_for_stop(this_token::stop_token());
+            --running;
+        });
+        for (std::size_t i = 0; i < scaled(400); ++i) {
+            // Those of kind 1 end by themselves, about when the kill comes.
+            const bulk<void> some = op.bulk(std::vector<std::size_t>(1 + i % 5, i % 2));
+            for (std::size_t spin = 0; spin < i % 70; ++spin) detail::cpu_pause();
+            some.kill();
+            some.join();
+            CHECK(running == 0);
+        }
+        settle_locality(rt);
+    }
+}
+
 TEST_CASE("no_stop_request_is_lost_whenever_the_kill_comes") {
     for (const int cores : {1, 4}) {
         runtime rt({.cores = cores});

@@ -12,7 +12,8 @@
 // until it makes a fence or a read-modify-write, or at any time before, as on x86. A light fence
 // does nothing here; a heavy fence empties the worker's buffer.
 //
-// Sizes: -DKILLERS=n, -DJOINERS=n.
+// Sizes: -DKILLERS=n, -DJOINERS=n. -DSTRETCH: a stretch of a bulk, whose worker does not finish the
+// share, but looks at its state.
 
 #ifndef KILLERS
 #define KILLERS 1
@@ -30,6 +31,7 @@ bool own_source = false;
 bool on_stack = true;
 bool own_on_stack = true;
 
+bool taken_over = false; // the killer has found the callable running
 bool gone = false;       // the source was destroyed
 bool requested = false;  // the callable can see it
 bool returned = false;   // the callable has
@@ -77,6 +79,19 @@ proctype worker() {
     onlookers == 0;
 #endif
     gone = true;
+#ifdef STRETCH
+    // The share may have other elements; here it is completed by who sees that there are none.
+    if
+    :: phase == killed -> full_fence()
+    :: else -> d_step {
+           full_fence();
+           if
+           :: phase == executing -> phase = completed
+           :: else
+           fi
+       }
+    fi;
+#else
     // finish(): a read-modify-write
     d_step {
         full_fence();
@@ -85,8 +100,13 @@ proctype worker() {
         :: else
         fi
     }
+#endif
     if
+#ifdef BROKEN_NOTICE_IF_TAKEN_OVER
+    :: taken_over ->
+#else
     :: phase == killed ->
+#endif
 #ifdef BROKEN_NO_NOTICE
        skip
 #else
@@ -106,6 +126,10 @@ inline look_for_source() {
     heavy_fence();
     if
     :: on_stack ->
+       if
+       :: !returned -> taken_over = true
+       :: else
+       fi;
        if
        :: source ->
           assert(!gone);
