@@ -3,7 +3,6 @@
 /// What a callable may ask of the token that it runs in.
 #pragma once
 
-#include <concepts>
 #include <functional>
 #include <stop_token>
 #include <utility>
@@ -39,9 +38,7 @@ namespace detail {
 template <class F, class R, class... P>
 class stoppable {
   public:
-    template <class G>
-        requires std::constructible_from<F, G>
-    explicit stoppable(G&& source) : callable_(std::forward<G>(source)) {}
+    explicit stoppable(F source) : callable_(std::move(source)) {}
 
     R operator()(P... args) {
         return std::invoke(callable_, this_token::stop_token(), std::forward<P>(args)...);

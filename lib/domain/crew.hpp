@@ -107,10 +107,10 @@ class crew {
 
     /// Asks the callable of a token that was killed while it runs to stop, if it has asked for a
     /// stop token.
-    void pass_stop_request_on(const token_node& node) noexcept;
+    void pass_stop_request_on(const token_node& node) const noexcept;
 
     /// True if a callable of this token or share runs on a worker.
-    [[nodiscard]] bool runs(const token_node& node) noexcept;
+    [[nodiscard]] bool runs(const token_node& node) const noexcept;
 
     /// True if all workers but this one wait for something, so that only this one can bring
     /// anything on, or threads that are not workers.

@@ -41,7 +41,7 @@ void worker::pass_stop_requests_on() noexcept {
     }
 }
 
-void crew::pass_stop_request_on(const token_node& node) noexcept {
+void crew::pass_stop_request_on(const token_node& node) const noexcept {
     // Whoever has a source that is not seen below sees that the token is dead.
     heavy_fence();
     const unsigned home = node.domain.load(std::memory_order_relaxed);
@@ -50,7 +50,7 @@ void crew::pass_stop_request_on(const token_node& node) noexcept {
     });
 }
 
-bool crew::runs(const token_node& node) noexcept {
+bool crew::runs(const token_node& node) const noexcept {
     if (mutants::terminal_is_returned) return false;
     bool found = false;
     for_each_worker([&](worker& each) {

@@ -5,8 +5,8 @@
 
 namespace tokengate::detail {
 
-constinit std::mutex end_reasons::lock_;
-constinit std::atomic<std::size_t> end_reasons::count_{0};
+constinit std::mutex end_reasons::lock;
+constinit std::atomic<std::size_t> end_reasons::count{0};
 
 end_reasons::prepared::prepared(const token_node& node, std::string_view reason) {
     // Made before it is needed where nothing may throw.
@@ -17,18 +17,18 @@ end_reasons::prepared::prepared(const token_node& node, std::string_view reason)
 }
 
 void end_reasons::prepared::keep() noexcept {
-    if (all().insert(std::move(entry_)).inserted) count_.fetch_add(1, std::memory_order_relaxed);
+    if (all().insert(std::move(entry_)).inserted) count.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::string end_reasons::of(const token_node& node) {
-    const std::scoped_lock guard(lock_);
+    const std::scoped_lock guard(lock);
     const auto found = all().find(&node);
     return found == all().end() ? std::string() : found->second;
 }
 
 void end_reasons::erase(const token_node& node) noexcept {
-    const std::scoped_lock guard(lock_);
-    count_.fetch_sub(all().erase(&node), std::memory_order_relaxed);
+    const std::scoped_lock guard(lock);
+    count.fetch_sub(all().erase(&node), std::memory_order_relaxed);
 }
 
 // Never destroyed: tokens may end when the process does.

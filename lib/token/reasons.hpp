@@ -32,7 +32,7 @@ class end_reasons {
         template <class End>
         [[nodiscard]] state_word::finished keep_if(End&& end) noexcept {
             // The lock keeps those who ask waiting until it is there.
-            const std::scoped_lock guard(lock_);
+            const std::scoped_lock guard(lock);
             const state_word::finished ended = end();
             if (ended.won) keep();
             return ended;
@@ -50,19 +50,19 @@ class end_reasons {
     /// The node of such a token goes back to the pool.
     static void forget(const token_node& node) noexcept {
         // Relaxed: who drops the last reference has synchronised with who has killed.
-        if (count_.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        if (count.load(std::memory_order_relaxed) != 0) [[unlikely]]
             erase(node);
     }
 
     /// The lock, for fork().
-    [[nodiscard]] static std::mutex& shared_lock() noexcept { return lock_; }
+    [[nodiscard]] static std::mutex& shared_lock() noexcept { return lock; }
 
   private:
     static table& all();
     static void erase(const token_node& node) noexcept;
 
-    static std::mutex lock_;
-    static std::atomic<std::size_t> count_;
+    static std::mutex lock;
+    static std::atomic<std::size_t> count;
 };
 
 }  // namespace tokengate::detail
