@@ -17,14 +17,7 @@ struct live_registries {
 };
 
 // Never destroyed: threads may end after static destructors have begun.
-live_registries& live() {
-    static auto* const registries = [] {
-        auto* made = new live_registries;
-        hold_over_fork(made->lock);
-        return made;
-    }();
-    return *registries;
-}
+live_registries& live() { return only_one<live_registries>(); }
 
 std::uint64_t enlist(submitter_registry* self) {
     live_registries& registries = live();

@@ -26,14 +26,7 @@ struct all_lead_traits {
 };
 
 // Never destroyed: handles may be asked for their seeds by static destructors.
-all_lead_traits& interned() {
-    static auto* const all = [] {
-        auto* made = new all_lead_traits;
-        hold_over_fork(made->lock);
-        return made;
-    }();
-    return *all;
-}
+all_lead_traits& interned() { return only_one<all_lead_traits>(); }
 
 std::string frozen(const std::vector<std::string>& calls) {
     std::string joined;

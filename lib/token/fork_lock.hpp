@@ -13,4 +13,17 @@ namespace tokengate::detail {
 /// @throws std::bad_alloc
 void hold_over_fork(std::mutex& lock);
 
+/// The one object of type T in the process, whose member `lock` fork() takes first: made when it is
+/// asked for first, and never destroyed, since static destructors may ask for it.
+/// @throws std::bad_alloc
+template <class T>
+[[nodiscard]] T& only_one() {
+    static T* const the_one = [] {
+        auto* made = new T;
+        hold_over_fork(made->lock);
+        return made;
+    }();
+    return *the_one;
+}
+
 }  // namespace tokengate::detail

@@ -18,14 +18,7 @@ struct all_labels {
 };
 
 // Never destroyed, and neither are the labels: handles may be dropped by static destructors.
-all_labels& labels() {
-    static auto* const all = [] {
-        auto* made = new all_labels;
-        hold_over_fork(made->lock);
-        return made;
-    }();
-    return *all;
-}
+all_labels& labels() { return only_one<all_labels>(); }
 
 const operation_label* make_label(std::string_view name, const frame_type* type) {
     auto made = std::make_unique<operation_label>();
