@@ -40,8 +40,7 @@ bool display_wanted() {
 runtime_core::runtime_core(const config& wanted)
     : settings_(resolve(wanted, machine_)),
       crew_(this, settings_, *machine_),
-      gate_(crew_, settings_),
-      timers_(crew_) {
+      gate_(crew_, settings_) {
     prepare_heavy_fences();
     enlist_runtime(*this);
     try {

@@ -14,14 +14,14 @@ namespace tokengate {
 /// token: pass them a stop token.
 namespace this_token {
 
-/// True if the token was killed: its result is wanted no more, so that the callable had better
-/// return. Cost: a thread-local variable and two loads.
+/// True if the token was killed or timed out: its result is wanted no more, so that the callable
+/// had better return. Cost: a thread-local variable and two loads.
 [[nodiscard]] bool stop_requested() noexcept;
 
-/// A stop token that is told when the token is killed; outside of tokens, one that never is. A
-/// callable whose first parameter is a std::stop_token is given this one. Callbacks run on the
-/// thread that kills, and must not wait for tokens or the runtime. Cost: an allocation the first
-/// time in each run of a callable. From apps/examples/kill.cpp:
+/// A stop token that is told when the token is killed or timed out; outside of tokens, one that
+/// never is. A callable whose first parameter is a std::stop_token is given this one. Callbacks run
+/// on the thread that kills, or that keeps the time, and must not wait for tokens or the runtime.
+/// Cost: an allocation the first time in each run of a callable. From apps/examples/kill.cpp:
 /// @code
 /// auto search = rt.operation("search", [&](const std::stop_token& stop, std::size_t from) {
 ///     while (!stop.stop_requested()) ++looked_at[from];  // until somebody else has found it

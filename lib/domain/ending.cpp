@@ -16,8 +16,7 @@ bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_tur
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
     release_anchor(owner, node);
-    const auto finish = [&] { return node.state.finish(token_state::killed, owns_reference); };
-    const state_word::finished end = why != nullptr ? why->keep_if(finish) : finish();
+    const state_word::finished end = end_for_reason(node, token_state::killed, why, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
     if (end.last) recycle(node, token_state::killed);
     wake_waiters(node, end);
@@ -116,43 +115,30 @@ void crew::kill_executing() noexcept {
     tell_quiet();
 }
 
-bool time_out(crew& owner, token_node& node, std::string_view why) noexcept {
-    std::optional<end_reasons::prepared> reason;
-    try {
-        reason.emplace(node, why);
-    } catch (const std::bad_alloc&) {
-        // Then the error says less.
-    }
-    const state_word::finished end =
-        end_for_reason(node, token_state::timed_out, reason ? &*reason : nullptr);
+namespace {
+
+// Ends a token that executes, and asks its callable to stop. False if it was terminal already.
+// Not counted yet, the token keeps its runtime alive, and its operation with it.
+bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepared* why) noexcept {
+    const state_word::finished end = end_for_reason(node, outcome, why);
     if (!end.won) return false;
     wake_waiters(node, end);
-    owner.pass_stop_request_on(node);
-    // Seq_cst: as in kill().
-    owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);
-    owner.tell_quiet();
+    node.operation->runtime->workers().pass_stop_request_on(node);
     return true;
 }
-
-namespace {
 
 bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     const std::size_t index = index_of(node.weight_class);
     const token_state was = node.state.begin_killing();
     if (is_terminal(was)) return false;
-    if (was == token_state::executing) {
-        const state_word::finished end = end_for_reason(node, token_state::killed, why);
-        if (!end.won) return false;
-        wake_waiters(node, end);
+    if (was == token_state::executing && !end_while_it_runs(node, token_state::killed, why)) {
+        return false;
     }
-    // Not counted yet, the token keeps its runtime alive, and its operation with it.
     crew& owner = node.operation->runtime->workers();
     if (was < token_state::executing) {
         owner.give_back(owner.in_flight, 1);
         // Nobody else finishes a token that is marked as doomed.
         static_cast<void>(kill_begun(owner, node, false, was == token_state::admitted, why));
-    } else {
-        owner.pass_stop_request_on(node);
     }
     // Once it is counted, the runtime may end; not before the list of runtimes is free.
     const auto hold = hold_runtimes();
@@ -169,6 +155,19 @@ bool kill(token_node& node, std::string_view reason) {
     if (reason.empty()) return kill(node, nullptr);
     end_reasons::prepared why(node, reason);
     return kill(node, &why);
+}
+
+void time_out(token_node& node, std::string_view why) noexcept {
+    std::optional<end_reasons::prepared> reason;
+    try {
+        reason.emplace(node, why);
+    } catch (const std::bad_alloc&) {
+        // Then the error says less.
+    }
+    if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) return;
+    crew& owner = node.operation->runtime->workers();
+    owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);
+    owner.tell_quiet();
 }
 
 }  // namespace tokengate::detail

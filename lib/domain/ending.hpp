@@ -52,8 +52,9 @@ inline void release_anchor(crew& owner, token_node& node) noexcept {
 
 /// Ends a token or a share that executes, and keeps the reason, if there is one.
 [[nodiscard]] inline state_word::finished end_for_reason(token_node& node, token_state outcome,
-                                                         end_reasons::prepared* why) noexcept {
-    const auto end = [&] { return node.state.finish(outcome, false); };
+                                                         end_reasons::prepared* why,
+                                                         bool drops_reference = false) noexcept {
+    const auto end = [&] { return node.state.finish(outcome, drops_reference); };
     return why != nullptr ? why->keep_if(end) : end();
 }
 
@@ -71,9 +72,9 @@ void tell_joiners() noexcept;
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
                 end_reasons::prepared* why = nullptr) noexcept;
 
-/// Ends a token that executes, because its time is over, and asks its callable to stop. The caller
-/// has a reference, and keeps the runtime alive. False if it had ended already.
-bool time_out(crew& owner, token_node& node, std::string_view why) noexcept;
+/// Ends a token that executes, because its time is over, and asks its callable to stop; nothing if
+/// it has ended. The caller has a reference, and keeps the runtime alive.
+void time_out(token_node& node, std::string_view why) noexcept;
 
 /// What came of killing a token that has come out of a mailbox or deque.
 enum class kill_result : std::uint8_t {

@@ -45,14 +45,7 @@ struct all_timed_types {
 };
 
 // Never destroyed: tokens refer to them.
-all_timed_types& timed_types() {
-    static auto* const all = [] {
-        auto* made = new all_timed_types;
-        hold_over_fork(made->lock);
-        return made;
-    }();
-    return *all;
-}
+all_timed_types& timed_types() { return only_one<all_timed_types>(); }
 
 }  // namespace
 
@@ -157,7 +150,7 @@ void timers::loop() noexcept {
             list.remove(*next);
             guard.unlock();
             // Callbacks of its stop token run here: nothing is held.
-            static_cast<void>(time_out(crew_, node, list.why_));
+            time_out(node, list.why_);
             drop_reference(node);
             guard.lock();
         }

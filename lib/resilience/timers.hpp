@@ -17,7 +17,6 @@
 
 namespace tokengate::detail {
 
-class crew;
 class timers;
 
 /// The runs that are timed with one limit, in the order of their deadlines, which is that of their
@@ -63,7 +62,7 @@ class timer_list {
 /// none. It exists if an operation has a limit.
 class timers {
   public:
-    explicit timers(crew& workers) noexcept : crew_(workers) {}
+    timers() = default;
     /// Ends the thread; nothing runs any more.
     ~timers();
     timers(const timers&) = delete;
@@ -80,7 +79,6 @@ class timers {
     void loop() noexcept;
     [[nodiscard]] timer_list::run* earliest() noexcept;
 
-    crew& crew_;
     std::mutex lock_;
     std::condition_variable changed_;
     std::map<std::chrono::nanoseconds, timer_list> lists_;  ///< their addresses stay
