@@ -7,14 +7,15 @@
 
 namespace tokengate::detail::mutants {
 
-inline constexpr bool pin_not_counted = false;       ///< the first token to end frees the key
-inline constexpr bool pending_twice = false;         ///< a token leaves its chain twice
-inline constexpr bool parent_not_held = false;       ///< a chain does not hold its outer one open
-inline constexpr bool strand_does_not_wait = false;  ///< serial tokens run side by side
-inline constexpr bool thief_ignores_anchor = false;  ///< anchored tokens are stolen
-inline constexpr bool domain_is_not_woken = false;   ///< an anchored token wakes nobody
-inline constexpr bool overtaken_ends_twice = false;  ///< a stretch that was taken over ends again
-inline constexpr bool terminal_is_returned = false;  ///< join() does not wait for the callable
-inline constexpr bool stop_not_passed_on = false;    ///< kill() looks for no stop token
+inline constexpr bool pin_not_counted = false;         ///< the first token to end frees the key
+inline constexpr bool pending_twice = false;           ///< a token leaves its chain twice
+inline constexpr bool parent_not_held = false;         ///< a chain does not hold its outer one open
+inline constexpr bool strand_does_not_wait = false;    ///< serial tokens run side by side
+inline constexpr bool thief_ignores_anchor = false;    ///< anchored tokens are stolen
+inline constexpr bool domain_is_not_woken = false;     ///< an anchored token wakes nobody
+inline constexpr bool overtaken_ends_twice = false;    ///< a stretch that was taken over ends again
+inline constexpr bool terminal_is_returned = false;    ///< join() does not wait for the callable
+inline constexpr bool stop_not_passed_on = false;      ///< kill() looks for no stop token
+inline constexpr bool backlog_without_passes = false;  ///< resume() pushes no passes
 
 }  // namespace tokengate::detail::mutants

@@ -108,15 +108,27 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         operation->lead = &lead_traits_for(traits.external_calls, traits.digest);
     }
     operation->anchors = operation->keys != call_keys::none || operation->lead != nullptr;
-    operation->special = operation->anchors || operation->run_timer != nullptr;
+    operation->always_special = operation->anchors || operation->run_timer != nullptr;
+    operation->special = operation->always_special;
+    auto aside = std::make_unique<backlog>(crew_, *operation, nullptr);
+    operation->aside = aside.get();
     const std::scoped_lock guard(operations_lock_);
-    const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
+    const auto [where, added] = operations_.try_emplace(std::string(name));
     if (!added) {
         throw operation_error("operation '" + std::string(name) +
                               "' exists already in this runtime: names are unique, choose another "
                               "or keep the handle of the first");
     }
-    return *where->second;
+    operation_core& kept = *operation;
+    where->second = {.core = std::move(operation), .aside = std::move(aside)};
+    kept.older = newest_.load(std::memory_order_relaxed);
+    if (paused_) {
+        kept.aside->pause();
+        kept.special = true;
+    }
+    // Release: pairs with the acquire in for_each_operation().
+    newest_.store(&kept, std::memory_order_release);
+    return kept;
 }
 
 bool runtime_core::is_idle() const {
@@ -192,6 +204,8 @@ std::vector<straggler> runtime_core::stragglers() const {
 stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
     if (forked()) return {};
     crew_.advance(phase::open, phase::draining);
+    // What waits could not end otherwise.
+    resume_all();
     if (called_from_own_worker()) return {};
     // Without the lock, so that a stop with a deadline can overtake one that waits for ever.
     bool in_time = wait_idle(deadline);
@@ -204,7 +218,7 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
     if (crew_.current_phase() < phase::killing) {
         last_stop_ = {.drained = true, .killed = 0, .stragglers = {}};
         while (in_time && !closed()) in_time = wait_idle(deadline);
-        if (!in_time) kill_all();
+        if (!in_time) kill_at_deadline();
         crew_.enter(phase::stopped);
     }
     last_stop_.stragglers = stragglers();
@@ -224,13 +238,15 @@ bool runtime_core::closed() {
     return false;
 }
 
-void runtime_core::kill_all() {
+void runtime_core::kill_at_deadline() {
     const std::uint64_t before = killed_so_far();
     crew_.enter(phase::killing);
     // A token that a worker had taken out of its mailbox, but not begun, escapes one look and is
     // seen by the next one, or killed by its worker, which knows the phase by then.
     while (!is_idle()) {
         crew_.kill_waiting();
+        for_each_operation(
+            [&](operation_core& each) { count_killed(each, each.aside->kill_waiting(true, {})); });
         crew_.kill_executing();
         static_cast<void>(wait_idle(steady_after(kill_round)));
     }

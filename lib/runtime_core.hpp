@@ -3,6 +3,7 @@
 /// What is behind tokengate::runtime.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include <tokengate/runtime.hpp>
 
+#include "domain/backlog.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
 #include "resilience/timers.hpp"
@@ -39,6 +41,16 @@ class runtime_core {
     [[nodiscard]] runtime_stats stats() const;
     [[nodiscard]] std::vector<chain_info> chains() const;
 
+    /// @throws runtime_forked (so do the next four)
+    void pause(operation_core& operation);
+    void resume(operation_core& operation);
+    void pause_all();
+    void resume_all();
+    /// Kills what has not begun of what was called before, and what executes, if that is meant too.
+    /// @throws std::bad_alloc
+    std::size_t kill(operation_core& operation, std::string_view reason, bool executing);
+    std::size_t kill_all(std::string_view reason, bool executing);
+
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
     [[nodiscard]] const topology& machine() const noexcept { return *machine_; }
     [[nodiscard]] gate& entrance() noexcept { return gate_; }
@@ -51,7 +63,20 @@ class runtime_core {
   private:
     [[nodiscard]] bool is_idle() const;
     [[nodiscard]] bool closed();
-    void kill_all();
+    void kill_at_deadline();
+    void count_killed(const operation_core& operation, std::size_t dead) noexcept;
+    std::size_t kill(operation_core& operation, const id_horizon& before, std::string_view reason,
+                     bool executing);
+    void open_again(operation_core& operation) noexcept;
+    void in_parent_or_throw(const char* what) const;
+    template <class Visit>
+    void for_each_operation(Visit&& visit) const {
+        // Acquire: pairs with the release in adopt().
+        for (operation_core* each = newest_.load(std::memory_order_acquire); each != nullptr;
+             each = each->older) {
+            visit(*each);
+        }
+    }
     [[nodiscard]] std::uint64_t killed_so_far() const noexcept;
     [[nodiscard]] bool called_from_own_worker() const noexcept;
     [[nodiscard]] std::vector<straggler> stragglers() const;
@@ -62,11 +87,17 @@ class runtime_core {
     crew crew_;
     gate gate_;
     timers timers_;  ///< ends before the workers' memory does
+    struct declared {
+        std::unique_ptr<operation_core> core;
+        std::unique_ptr<backlog> aside;
+    };
     std::mutex operations_lock_;
-    std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
-    turn stop_lock_;         ///< one stop() or start() at a time
-    bool joined_ = false;    ///< under stop_lock_: the workers have ended
-    stop_report last_stop_;  ///< under stop_lock_
+    std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
+    bool paused_ = false;  ///< under operations_lock_: so is each operation from the start
+    std::atomic<operation_core*> newest_{nullptr};  ///< the list of all; they are only ever added
+    turn stop_lock_;                                ///< one stop() or start() at a time
+    bool joined_ = false;                           ///< under stop_lock_: the workers have ended
+    stop_report last_stop_;                         ///< under stop_lock_
 };
 
 }  // namespace tokengate::detail

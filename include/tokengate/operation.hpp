@@ -35,6 +35,37 @@ class operation_handle {
     /// Its weight class.
     [[nodiscard]] weight weight_class() const noexcept { return core_->weight_class; }
 
+    /// From now on no token of this operation begins, but those that a worker has taken up already:
+    /// they wait in order, and later calls wait behind them. Other operations do not notice. Ends
+    /// with resume(), and when the runtime stops. Idempotent; any thread, a token too. Takes a
+    /// lock. From apps/examples/pause.cpp:
+    /// @code
+    /// send.pause();  // what is called from here on waits
+    /// @endcode
+    /// Tokens that wait so do not count towards `in_flight_limit`; calls block, or are refused,
+    /// when as many wait.
+    /// @throws runtime_forked in a child process (so do the next three)
+    void pause() const;
+
+    /// Ends a pause: what waits runs, in order. Idempotent.
+    /// Cost: about 50 nanoseconds for each token that waits.
+    void resume() const;
+
+    /// True between pause() and resume().
+    [[nodiscard]] bool paused() const;
+
+    /// Kills all tokens of this operation that were called before, whether they run or not, as
+    /// token::kill() does. Those that lie in a mailbox or a deque die when a worker comes to them,
+    /// before it would run them; all others at once. How many those were. Any thread, a token too,
+    /// which does not survive it if it is one of them. Cost: two locks, and a look at each worker.
+    /// @throws std::bad_alloc; nothing was killed then
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the number is for those who want to know.
+    std::size_t kill(std::string_view reason = {}) const;
+
+    /// The same for those that have not begun only.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): as above.
+    std::size_t cancel(std::string_view reason = {}) const;
+
   protected:
     explicit operation_handle(operation_core& core) noexcept : core_(&core) {}
     [[nodiscard]] operation_core& core() const noexcept { return *core_; }
@@ -73,7 +104,7 @@ template <class R, class... D, class Range>
             std::apply(use, std::forward<decltype(element)>(element));
         }
     };
-    if (core.special) {
+    if (core.special.load(std::memory_order_relaxed)) {
         std::vector<token<R>> tokens;
         for_each_argument(std::forward<Range>(range), [&](auto&& element) {
             spread(std::forward<decltype(element)>(element), [&](auto&&... args) {
@@ -120,7 +151,7 @@ template <class R, class... D, class Range>
 template <class R>
 [[nodiscard]] tokengate::bulk<R> call_often(operation_core& core, const frame_type& type,
                                             std::size_t count) {
-    if (core.special) {
+    if (core.special.load(std::memory_order_relaxed)) {
         std::vector<token<R>> tokens(count);
         for (token<R>& each : tokens) {
             each = token<R>::adopt(make_call<R>(core, type, admission::wait, holders::caller));

@@ -104,6 +104,20 @@ class runtime {
     /// The same for at most `limit`. True if the moment came.
     [[nodiscard]] bool wait_idle_for(std::chrono::nanoseconds limit);
 
+    /// Pauses all operations, those too that are declared meanwhile: see operation::pause().
+    /// Idempotent; no effect while the runtime stops.
+    /// @throws runtime_forked in a child process (so do the next three)
+    void pause();
+
+    /// Ends the pause of all operations, those too that were paused one by one.
+    void resume();
+
+    /// Kills all tokens that were called before: see operation::kill().
+    std::size_t kill(std::string_view reason = {});
+
+    /// Kills all of them that have not begun: see operation::cancel().
+    std::size_t cancel(std::string_view reason = {});
+
     /// Stops admission, waits until all accepted tokens have finished, then ends the workers.
     /// Calls from outside throw runtime_stopped from now on; tokens that still run may call
     /// operations until they are done. Idempotent. Inside a token it only stops admission, and the

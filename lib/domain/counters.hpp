@@ -35,6 +35,23 @@ class own_counter {
     std::atomic<std::uint64_t> value_{0};
 };
 
+/// A number that one thread writes and others look at.
+class own_number {
+  public:
+    /// Writer only.
+    [[gnu::always_inline]] void set(std::uint64_t value) noexcept {
+        // Release: who sees it sees what was set before.
+        value_.store(value, std::memory_order_release);
+    }
+
+    [[gnu::always_inline, nodiscard]] std::uint64_t value() const noexcept {
+        return value_.load(std::memory_order_acquire);
+    }
+
+  private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
 /// One counter for each weight class.
 using counters_by_weight = std::array<own_counter, weight_count>;
 

@@ -36,6 +36,13 @@ class credit_pool {
         return 0;
     }
 
+    /// Takes credits whether there are any or not: what is beyond the limit is paid by those that
+    /// come back first.
+    void take_beyond(std::int64_t count) noexcept {
+        // Relaxed: nobody waits for credits to go.
+        available_.fetch_sub(count, std::memory_order_relaxed);
+    }
+
     /// Gives credits back. True if blocked submitters should be woken: the room has just reached
     /// the mark, a quarter of the whole, below which waking them would cost more than it brings.
     [[nodiscard]] bool give(std::int64_t count) noexcept {

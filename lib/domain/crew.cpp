@@ -97,6 +97,8 @@ void crew::advance(phase expected, phase next) noexcept {
 }
 
 void crew::enter(phase next) noexcept {
+    // Who is out of time stays so until it is open again; nothing runs in between.
+    if (next == phase::killing) attend();
     phase_.store(next, std::memory_order_seq_cst);
     wake_everybody();
 }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tokengate/config.hpp>
@@ -105,6 +106,11 @@ class crew {
     /// dropped by its worker.
     void kill_executing() noexcept;
 
+    /// Kills every token of an operation that executes now and that its backlog condemns, and asks
+    /// its callable to stop. How many died; all of them are counted.
+    [[nodiscard]] std::size_t kill_executing_of(operation_core& operation,
+                                                std::string_view reason) noexcept;
+
     /// Asks the callable of a token that was killed while it runs to stop, if it has asked for a
     /// stop token.
     void pass_stop_request_on(const token_node& node) const noexcept;
@@ -140,6 +146,21 @@ class crew {
     /// has made a seq_cst read-modify-write since it counted its last token.
     void tell_quiet() noexcept {
         if (quiet.has_waiters()) quiet.notify_all();
+    }
+
+    /// From now on workers look twice at what they have taken out: a backlog attends, or somebody
+    /// is to die.
+    void attend() noexcept {
+        // Release: pairs with the acquire in attention().
+        attention_.fetch_add(1, std::memory_order_release);
+    }
+    /// One reason less.
+    void attend_no_more() noexcept { attention_.fetch_sub(1, std::memory_order_release); }
+
+    /// True if a token that was taken out may not be meant to run.
+    [[nodiscard]] bool attention() const noexcept {
+        // Acquire: pairs with the release in attend().
+        return attention_.load(std::memory_order_acquire) != 0;
     }
 
     /// Moves to a phase, unless that is where it is not expected to come from; wakes everybody
@@ -228,6 +249,7 @@ class crew {
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
     alignas(64) std::atomic<phase> phase_{phase::stopped};
+    std::atomic<unsigned> attention_{0};  ///< reasons to look twice; `killing` is one
 };
 
 }  // namespace tokengate::detail

@@ -4,6 +4,7 @@
 #include <new>
 #include <optional>
 
+#include "domain/backlog.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
@@ -27,16 +28,29 @@ bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_tur
     return end.won;
 }
 
+std::optional<end_reasons::prepared> prepare_reason(token_node& node,
+                                                    std::string_view reason) noexcept {
+    std::optional<end_reasons::prepared> why;
+    try {
+        if (!reason.empty()) why.emplace(node, reason);
+    } catch (const std::bad_alloc&) {
+        // Then the error says less.
+    }
+    return why;
+}
+
 unsigned home_of(const token_node& node) noexcept {
     if (node.chained) return node.calls->domain();
     if (node.serial) return node.line->domain();
     return node.pin.domain;
 }
 
-kill_result kill_popped(crew& owner, token_node& node) noexcept {
+kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) noexcept {
     // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
     if (!node.state.begin_execution()) {
-        if (is_share(node)) {
+        if (is_pass(node)) {
+            node.operation->aside->drop_pass(node);
+        } else if (is_share(node)) {
             // Release: as in kill_waiting().
             owner.killed_outside[index_of(node.weight_class)].fetch_add(kill_unclaimed(owner, node),
                                                                         std::memory_order_release);
@@ -46,7 +60,9 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
         }
         return kill_result::husk;
     }
-    return kill_begun(owner, node, true, true) ? kill_result::killed : kill_result::too_late;
+    auto why = prepare_reason(node, reason);
+    return kill_begun(owner, node, true, true, why ? &*why : nullptr) ? kill_result::killed
+                                                                      : kill_result::too_late;
 }
 
 void crew::pass_turn(strand& line) noexcept {
@@ -129,16 +145,21 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
 
 bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     const std::size_t index = index_of(node.weight_class);
-    const token_state was = node.state.begin_killing();
-    if (is_terminal(was)) return false;
-    if (was == token_state::executing && !end_while_it_runs(node, token_state::killed, why)) {
-        return false;
+    state_word::condemned found;
+    for (;;) {
+        found = node.state.begin_killing();
+        if (is_terminal(found.was)) return false;
+        if (found.was != token_state::executing) break;
+        if (end_while_it_runs(node, token_state::killed, why)) break;
+        // It has ended by itself, or is to run once more.
+        if (is_terminal(node.state.phase())) return false;
     }
     crew& owner = node.operation->runtime->workers();
-    if (was < token_state::executing) {
-        owner.give_back(owner.in_flight, 1);
+    if (found.was != token_state::executing) {
+        if (!found.aside) owner.give_back(owner.in_flight, 1);
+        const bool had_turn = found.aside || found.was == token_state::admitted;
         // Nobody else finishes a token that is marked as doomed.
-        static_cast<void>(kill_begun(owner, node, false, was == token_state::admitted, why));
+        static_cast<void>(kill_begun(owner, node, false, had_turn, why));
     }
     // Once it is counted, the runtime may end; not before the list of runtimes is free.
     const auto hold = hold_runtimes();
@@ -157,13 +178,41 @@ bool kill(token_node& node, std::string_view reason) {
     return kill(node, &why);
 }
 
+std::size_t crew::kill_executing_of(operation_core& operation, std::string_view reason) noexcept {
+    std::size_t dead = 0;
+    const auto next = [&](worker& each) {
+        token_node* found = nullptr;
+        each.executing.inspect([&](token_node& node) {
+            if (found != nullptr || node.operation != &operation ||
+                is_terminal(node.state.phase()) || !operation.aside->condemns(node)) {
+                return;
+            }
+            node.state.retain();
+            found = &node;
+        });
+        return found;
+    };
+    for_each_worker([&](worker& each) {
+        // One at a time: callbacks run while nothing is held.
+        while (token_node* node = next(each)) {
+            auto why = prepare_reason(*node, reason);
+            end_reasons::prepared* const kept = why ? &*why : nullptr;
+            if (is_share(*node)) {
+                dead += kill_share(*node, kept).value_or(0);
+            } else if (end_while_it_runs(*node, token_state::killed, kept)) {
+                ++dead;
+                killed_outside[index_of(node->weight_class)].fetch_add(1,
+                                                                       std::memory_order_seq_cst);
+                tell_quiet();
+            }
+            drop_reference(*node);
+        }
+    });
+    return dead;
+}
+
 void time_out(token_node& node, std::string_view why) noexcept {
-    std::optional<end_reasons::prepared> reason;
-    try {
-        reason.emplace(node, why);
-    } catch (const std::bad_alloc&) {
-        // Then the error says less.
-    }
+    auto reason = prepare_reason(node, why);
     if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) return;
     crew& owner = node.operation->runtime->workers();
     owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);

@@ -4,6 +4,7 @@
 /// ends".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -65,6 +66,10 @@ void tell_joiners() noexcept;
 /// Throws token_killed for what is called `token`.
 [[noreturn]] void throw_killed(const std::string& token, std::uint64_t id, std::string reason);
 
+/// A reason for the end of a token; nothing if it is empty, or there is no memory for it.
+[[nodiscard]] std::optional<end_reasons::prepared> prepare_reason(token_node& node,
+                                                                  std::string_view reason) noexcept;
+
 /// Ends a token that the caller has begun, but will not run. It gives up the runtime's reference,
 /// if it owns that, and passes the turn of a serial token on, if it had come. True if the caller is
 /// to count it; false if somebody has killed it first.
@@ -85,6 +90,8 @@ enum class kill_result : std::uint8_t {
 
 /// Kills a token that has come out of a mailbox or deque and gives up its reference. Unless it was
 /// a husk, the caller gives back its credit.
-[[nodiscard]] kill_result kill_popped(crew& owner, token_node& node) noexcept;
+/// @param reason  kept as its reason; empty: none
+[[nodiscard]] kill_result kill_popped(crew& owner, token_node& node,
+                                      std::string_view reason = {}) noexcept;
 
 }  // namespace tokengate::detail

@@ -102,7 +102,7 @@ worker::isolation::~isolation() { owner_.isolation_ = outer_; }
 
 bool worker::run_newest(token_node& awaited, bool alone) noexcept {
     // What is on this deque is this runtime's, has not begun, and may run here.
-    if (awaited.way != route::deque || has_turn() || crew_.current_phase() >= phase::killing ||
+    if (awaited.way != route::deque || has_turn() || crew_.attention() ||
         !at(kind_of(awaited)).pop_if(awaited)) {
         return false;
     }
@@ -123,6 +123,8 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }
+    // What may wait in a backlog begins when its entry is taken.
+    if (crew_.attention() && awaited.operation->aside->attends()) return false;
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {

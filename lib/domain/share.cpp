@@ -113,12 +113,13 @@ std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
     return found.killed.elements;
 }
 
-// True if this has ended the share.
-bool kill_share(token_node& node, end_reasons::prepared* why) noexcept {
+}  // namespace
+
+std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* why) noexcept {
     std::size_t dead = 0;
     std::unique_lock<std::mutex> hold = hold_runtimes();
     const state_word::finished end = end_for_reason(node, token_state::killed, why);
-    if (!end.won) return false;
+    if (!end.won) return std::nullopt;
     // An element that has not been counted keeps the runtime alive, and so does the lock; without
     // it, one that has been claimed here, and is counted at the end.
     crew& owner = node.operation->runtime->workers();
@@ -148,8 +149,10 @@ bool kill_share(token_node& node, end_reasons::prepared* why) noexcept {
         owner.tell_quiet();
     }
     free_list();
-    return true;
+    return dead;
 }
+
+namespace {
 
 // The share that an element belongs to.
 token_node& node_of(const bulk_core& bulk, std::size_t index) noexcept {
@@ -242,10 +245,10 @@ bool kill(bulk_core& bulk, std::string_view reason) {
     bool any = false;
     for (token_node* each : bulk.shares) {
         if (reason.empty()) {
-            any = kill_share(*each, nullptr) || any;
+            any = kill_share(*each, nullptr).has_value() || any;
         } else {
             end_reasons::prepared why(*each, reason);
-            any = kill_share(*each, &why) || any;
+            any = kill_share(*each, &why).has_value() || any;
         }
     }
     return any;

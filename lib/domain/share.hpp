@@ -13,6 +13,7 @@
 
 #include "domain/crew.hpp"
 #include "domain/execution_stack.hpp"
+#include "token/reasons.hpp"
 
 namespace tokengate::detail {
 
@@ -26,6 +27,7 @@ struct share {
     std::uint32_t stretches;                ///< and entries
     std::uint16_t home;                     ///< the domain in whose lane it was put
     route way;                              ///< mailbox, deque or here
+    std::uint32_t aside = 0;                ///< entries in the backlog; under its mutex
     std::atomic<std::uint32_t> cursor{0};   ///< the next stretch to be run or killed
     std::atomic<std::uint64_t> pending{0};  ///< stretches and, below, elements that have not ended
 
@@ -91,6 +93,11 @@ void end_elements(token_node& node, std::size_t elements, std::uint32_t stretche
 /// The first step of every kill: whoever waits for the share is released, and no stretch of it is
 /// begun any more. True if this made it terminal.
 bool declare_killed(token_node& node) noexcept;
+
+/// Kills a share, and counts those of its elements that have died of it, whose number it gives;
+/// none if it was terminal already. The caller has a reference, and the share is not counted yet.
+[[nodiscard]] std::optional<std::size_t> kill_share(token_node& node,
+                                                    end_reasons::prepared* why) noexcept;
 
 /// Kills the stretches of a share that nobody has claimed. How many elements these were; the caller
 /// counts them.

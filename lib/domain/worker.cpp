@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "mutants.hpp"
 #include "token/pool.hpp"
@@ -348,8 +349,8 @@ token_node* worker::poll_briefly() noexcept {
 void worker::run(token_node& node) noexcept {
     if (owes_) [[unlikely]]
         pay();
-    if (crew_.current_phase() >= phase::killing) [[unlikely]] {
-        run_too_late(node);
+    if (crew_.attention()) [[unlikely]] {
+        run_attended(node);
     } else if (!node.state.begin_execution()) [[unlikely]] {
         // A husk; or an entry of a share, which executes all the time.
         run_entry(node);
@@ -358,10 +359,36 @@ void worker::run(token_node& node) noexcept {
     }
 }
 
-// The runtime is out of time.
-void worker::run_too_late(token_node& node) noexcept {
+// Somebody looks twice at what is taken out, perhaps at this one.
+void worker::run_attended(token_node& node) noexcept {
+    if (crew_.current_phase() >= phase::killing) {
+        run_too_late(node);
+        return;
+    }
+    backlog& aside = *node.operation->aside;
+    if (!is_pass(node) && aside.condemns(node)) {
+        run_too_late(node, aside.reason());
+        return;
+    }
+    if (aside.attends()) {
+        const backlog::turn next = aside.exchange(node);
+        if (next.node == nullptr) return;
+        if (next.begun) {
+            execute_begun(*next.node, grip::entry);
+        } else {
+            run_entry(*next.node);
+        }
+    } else if (node.state.begin_execution()) {
+        execute_begun(node, grip::entry);
+    } else {
+        run_entry(node);
+    }
+}
+
+// The runtime is out of time, or somebody has killed the tokens of an operation.
+void worker::run_too_late(token_node& node, std::string_view why) noexcept {
     const std::size_t index = index_of(node.weight_class);
-    const kill_result came = kill_popped(crew_, node);
+    const kill_result came = kill_popped(crew_, node, why);
     if (came != kill_result::husk) in_flight_purse.earn();
     if (came == kill_result::killed) killed[index].add();
 }

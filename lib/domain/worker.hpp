@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <semaphore>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -106,6 +107,9 @@ class alignas(64) worker {
         worker* const self = current();
         return self != nullptr && &self->crew_ == &owner ? self : nullptr;
     }
+
+    /// Runs what it has taken out, if that may run now.
+    void run(token_node& node) noexcept;
 
     /// Runs one token, if there is one that it may run. False if not.
     bool run_one() noexcept;
@@ -335,8 +339,8 @@ class alignas(64) worker {
     }
     void mark_offered(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;
-    void run(token_node& node) noexcept;
-    [[gnu::cold]] void run_too_late(token_node& node) noexcept;
+    [[gnu::noinline]] void run_attended(token_node& node) noexcept;
+    [[gnu::cold]] void run_too_late(token_node& node, std::string_view why = {}) noexcept;
     void run_stretch(token_node& node, std::uint32_t number, bool owns_reference) noexcept;
     bool run_share(token_node& awaited, std::optional<steady_ns> deadline) noexcept;
     void rest() noexcept;

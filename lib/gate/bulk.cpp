@@ -134,6 +134,7 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
                                    .stretches = stretches,
                                    .home = static_cast<std::uint16_t>(room.where.domain),
                                    .way = room.way,
+                                   .aside = 0,
                                    .cursor = 0,
                                    .pending = share::one_stretch * stretches + taken};
     try {
@@ -209,12 +210,12 @@ void gate::release_many(const reservation& room, std::size_t elements,
 
 // What is left of a block when a longer one begins is not used: numbers of a thread increase.
 std::uint64_t gate::take_ids(submitter& mine, std::uint64_t count) noexcept {
-    if (mine.end_id - mine.next_id < count) {
-        // Relaxed: unique numbers, nothing else.
-        mine.next_id = next_id_.fetch_add(count, std::memory_order_relaxed);
-        mine.end_id = mine.next_id + count;
+    if (mine.end_id.value() - mine.next_id.value() < count) {
+        mine.renew_ids(next_id_, count);
     }
-    return std::exchange(mine.next_id, mine.next_id + count);
+    const std::uint64_t first = mine.next_id.value();
+    mine.next_id.set(first + count);
+    return first;
 }
 
 std::uint64_t gate::take_positions(submitter& mine, weight weight_class,

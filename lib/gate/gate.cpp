@@ -88,9 +88,8 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
                         call_key key) {
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
-    if (operation.special) {
-        if (operation.run_timer != nullptr) return begin_timed(operation, type, how, key);
-        return begin_anchored(operation, type, how, key);
+    if (operation.special.load(std::memory_order_relaxed)) {
+        return begin_special(operation, type, how, key);
     }
     return begin_free(operation, type, how);
 }
@@ -123,12 +122,16 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
     return node;
 }
 
-// The type of a generic operation's call is not timed yet.
-token_node* gate::begin_timed(operation_core& operation, const frame_type& type, admission how,
-                              call_key key) {
-    const frame_type& timed = timed_frame(type);
-    return operation.anchors ? begin_anchored(operation, timed, how, key)
-                             : begin_free(operation, timed, how);
+token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
+                                call_key key) {
+    if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
+        submitters_.mine().refused[index_of(operation.weight_class)].add();
+        return nullptr;
+    }
+    // The type of a generic operation's call is not timed yet.
+    const frame_type& used = operation.run_timer != nullptr ? timed_frame(type) : type;
+    return operation.anchors ? begin_anchored(operation, used, how, key)
+                             : begin_free(operation, used, how);
 }
 
 // A member of the caller's chain that is nothing else.
@@ -236,13 +239,11 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
         release(domain, wanted.which, way);
         throw;
     }
-    if (mine.next_id == mine.end_id) [[unlikely]] {
-        // Relaxed: unique numbers, nothing else.
-        mine.next_id = next_id_.fetch_add(number_block, std::memory_order_relaxed);
-        mine.end_id = mine.next_id + number_block;
-    }
+    if (mine.next_id.value() == mine.end_id.value()) [[unlikely]]
+        mine.renew_ids(next_id_, number_block);
     describe(*node, operation, *label, domain, way, bound);
-    node->id = mine.next_id++;
+    node->id = mine.next_id.value();
+    mine.next_id.set(node->id + 1);
     return node;
 }
 
@@ -275,8 +276,7 @@ void gate::commit(token_node& node, holders held_by) {
     if (node.way == route::deque && self.keep(node)) [[likely]]
         return;
     // Beyond the limits; or what its arguments' constructors have called has filled the deque.
-    static_cast<void>(node.state.begin_execution());
-    self.execute(node, grip::entry);
+    self.run(node);
 }
 
 // The runtime is closing, or has closed since begin().
@@ -417,6 +417,17 @@ void gate::count(std::array<std::uint64_t, weight_count>& accepted,
             refused[i] += each.refused[i].value();
         }
     });
+}
+
+id_horizon gate::horizon() const {
+    id_horizon before;
+    // Acquire: see submitter::in_store().
+    before.next = next_id_.load(std::memory_order_acquire);
+    submitters_.for_each([&](const submitter& each) {
+        const auto numbers = each.in_store();
+        if (numbers.first != numbers.second) before.in_store.push_back(numbers);
+    });
+    return before;
 }
 
 std::uint64_t gate::redirected() const {

@@ -12,6 +12,7 @@
 #include <tokengate/detail/bulk_frame.hpp>
 #include <tokengate/detail/frame.hpp>
 
+#include "domain/backlog.hpp"
 #include "domain/crew.hpp"
 #include "gate/placement.hpp"
 #include "gate/submitter.hpp"
@@ -46,6 +47,10 @@ class gate {
     /// Holds a key without a token.
     /// @throws operation_error, runtime_stopped, std::bad_alloc
     [[nodiscard]] held_key hold(operation_core& operation, call_key key);
+
+    /// Which tokens were accepted before now.
+    /// @throws std::bad_alloc
+    [[nodiscard]] id_horizon horizon() const;
 
     /// Adds the counters of all submitters up; exact for tokens that happened before.
     void count(std::array<std::uint64_t, weight_count>& accepted,
@@ -134,9 +139,9 @@ class gate {
     [[gnu::always_inline, nodiscard]] inline token_node* begin_free(operation_core& operation,
                                                                     const frame_type& type,
                                                                     admission how);
-    [[gnu::noinline, nodiscard]] token_node* begin_timed(operation_core& operation,
-                                                         const frame_type& type, admission how,
-                                                         call_key key);
+    [[gnu::noinline, nodiscard]] token_node* begin_special(operation_core& operation,
+                                                           const frame_type& type, admission how,
+                                                           call_key key);
     [[gnu::noinline, nodiscard]] token_node* begin_anchored(operation_core& operation,
                                                             const frame_type& type, admission how,
                                                             call_key key);
@@ -162,6 +167,8 @@ class gate {
     [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class, reservation& room);
     [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, reservation& room,
                                                  admission how);
+    [[nodiscard]] bool is_full(const backlog& aside) const noexcept;
+    [[gnu::cold, nodiscard]] bool wait_for_backlog(const operation_core& operation, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self, bool stalled);
     void release(unsigned domain, lane which, route way) noexcept;

@@ -106,6 +106,38 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
     }
 }
 
+bool gate::is_full(const backlog& aside) const noexcept {
+    return aside.size() >= crew_.chosen().in_flight_limit;
+}
+
+// So many tokens of this operation wait aside that no more are taken. False: refused.
+bool gate::wait_for_backlog(const operation_core& operation, admission how) {
+    if (how == admission::refuse) return false;
+    worker* const self = worker::current_of(crew_);
+    std::optional<blocking_section> blocked;
+    for (;;) {
+        if (!is_full(*operation.aside)) return true;
+        if (self != nullptr) {
+            self->settle_all();
+            // What the worker could do for those that wait nobody else may do: then rather beyond
+            // the limit.
+            if (crew_.all_pause_but(*self)) return true;
+            if (!blocked) blocked.emplace();
+        }
+        const event_count::ticket ticket = crew_.room.prepare();
+        try {
+            open_or_throw(operation);
+        } catch (...) {
+            crew_.room.cancel();
+            throw;
+        }
+        std::optional<worker::pause> waiting;
+        if (self != nullptr) waiting.emplace(*self);
+        // A backlog tells nobody that it has shrunk.
+        static_cast<void>(crew_.room.wait(ticket, steady_after(look_again)));
+    }
+}
+
 // For a worker that is at the limit and has found nothing to run first: everything in flight may
 // be waiting for this very call, so that it must go on somehow.
 bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& room,

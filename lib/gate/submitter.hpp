@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "domain/counters.hpp"
@@ -33,13 +35,36 @@ struct alignas(64) submitter {
         mailbox::source* box = nullptr;  ///< null until it has asked for room there
     };
 
+    /// Replaces the ids in store by so many new ones.
+    void renew_ids(std::atomic<std::uint64_t>& source, std::uint64_t count) noexcept {
+        // An end below the next one says that new ones are on their way.
+        next_id.set(1);
+        end_id.set(0);
+        // Unique numbers. Release: who finds them given out by reading `source` sees that, at
+        // least.
+        const std::uint64_t first = source.fetch_add(count, std::memory_order_release);
+        next_id.set(first);
+        end_id.set(first + count);
+    }
+
+    /// The ids in store, [first, last); none if they are equal. Any thread, which has read `source`
+    /// before: then what it finds here and what is given out later are all that are not used yet.
+    [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> in_store() const noexcept {
+        for (;;) {
+            const std::uint64_t last = end_id.value();
+            const std::uint64_t first = next_id.value();
+            if (first <= last && end_id.value() == last) return {first, last};
+            std::this_thread::yield();
+        }
+    }
+
     /// Where it stands with a lane.
     [[nodiscard]] desk& at(unsigned domain, lane which) noexcept {
         return desks[domain][static_cast<std::size_t>(which)];
     }
 
-    std::uint64_t next_id = 0;
-    std::uint64_t end_id = 0;
+    own_number next_id;  ///< any thread may read: see in_store()
+    own_number end_id;
     std::array<position_block, weight_count> positions;
     std::int64_t in_flight_credits = 0;
     std::vector<std::array<desk, lane_count>> desks;  ///< by domain and lane

@@ -70,7 +70,7 @@ TEST_CASE("only_an_admitted_token_can_begin") {
     }
 }
 
-TEST_CASE("every_live_token_can_finish_and_no_terminal_one_can") {
+TEST_CASE("a_token_that_executes_can_finish_and_no_other") {
     for (const token_state from : all_states) {
         for (const token_state outcome : all_states) {
             if (!is_terminal(outcome)) continue;
@@ -78,12 +78,45 @@ TEST_CASE("every_live_token_can_finish_and_no_terminal_one_can") {
             state_word word;
             word.start(from, 2);
             const auto end = word.finish(outcome, true);
-            CHECK(end.won == !is_terminal(from));
-            CHECK(word.phase() == (end.won ? outcome : from));
-            CHECK(word.references() == (end.won ? 1 : 2));
-            CHECK_FALSE(end.last);
+            const bool runs = from == token_state::executing;
+            CHECK(end.won == runs);
+            CHECK(word.phase() == (runs ? outcome : from));
+            CHECK(word.references() == (runs ? 1 : 2));
         }
     }
+}
+
+TEST_CASE("a_token_set_aside_comes_back_or_is_killed_and_then_is_a_husk") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    REQUIRE(word.set_aside());
+    CHECK(word.phase() == token_state::waiting);
+    CHECK_FALSE(word.set_aside());
+    CHECK_FALSE(word.begin_execution());
+    REQUIRE(word.begin_aside());
+    CHECK(word.phase() == token_state::executing);
+    REQUIRE(word.put_back());
+    CHECK(word.phase() == token_state::waiting);
+    const auto seen = word.begin_killing();
+    CHECK(seen.was == token_state::waiting);
+    CHECK(seen.aside);
+    CHECK_FALSE(word.begin_aside());
+    CHECK_FALSE(word.put_back());
+    CHECK(word.begin_killing().was == token_state::killed);
+    REQUIRE(word.finish(token_state::killed, false).won);
+    CHECK_FALSE(word.begin_aside());
+    CHECK_FALSE(word.release_husk());
+    CHECK(word.sole_handle());
+}
+
+TEST_CASE("a_token_that_was_set_aside_is_admitted_like_any_other") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    REQUIRE(word.set_aside());
+    CHECK(word.admit().done);
+    const auto seen = word.begin_killing();
+    CHECK(seen.was == token_state::admitted);
+    CHECK_FALSE(seen.aside);
 }
 
 TEST_CASE("finish_reports_the_waiters_and_clears_their_bits") {

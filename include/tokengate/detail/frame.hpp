@@ -43,6 +43,7 @@ inline constexpr std::size_t largest_inline_result = 512;
 inline constexpr std::size_t cache_line = 64;
 
 struct lead_traits;
+class backlog;
 class timer_list;
 
 /// Which keys the calls of an operation have.
@@ -70,7 +71,13 @@ struct operation_core {
     bool serial = false;     ///< tokens with equal keys run one at a time
     bool staggered = false;  ///< always placed by position, also when a worker creates it
     bool anchors = false;    ///< its calls have keys or open chains
-    bool special = false;    ///< there is more to its calls; each of them is made by itself
+    /// There is more to its calls; each of them is made by itself. Relaxed: whoever changes it
+    /// while calls come counts on no particular one of them.
+    std::atomic<bool> special{false};
+    bool always_special = false;  ///< by its traits
+    /// Where its tokens wait while they may not run.
+    backlog* aside = nullptr;
+    operation_core* older = nullptr;  ///< the one that was declared before, in the same runtime
     /// What times its runs; null: nothing does.
     timer_list* run_timer = nullptr;
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.

@@ -43,10 +43,10 @@ namespace detail {
 ///     bits 0-2   phase        token_state
 ///     bit  3     sleeper      a thread sleeps on this word, or is about to
 ///     bit  4     helper       a worker waits for this token while it runs others
-///     bit  5     husk         one of the references is an entry, in a mailbox, deque or strand,
-///     that
-///                             will not run it
-///     bit  6     doomed       it executes in name only: somebody kills it before it has begun
+///     bit  5     husk         one of the references is an entry, in a mailbox, deque, strand or
+///                             backlog, that will not run it
+///     bit  6     doomed       it executes in name only: somebody kills it before it has begun;
+///                aside        while it waits: it has been admitted, and was set aside
 ///     bit  7     turn over    of a serial token: somebody passes its turn on
 ///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
 ///
@@ -107,33 +107,65 @@ class state_word {
         bool helper = false;  ///< a worker waits for the token, and may run it now
     };
 
-    /// waiting -> admitted, by whoever puts the token into its mailbox once it is its turn.
+    /// waiting -> admitted, by whoever puts the token into its mailbox: it is its turn, or it is no
+    /// longer set aside.
     [[nodiscard]] admitted admit() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
             if (phase_of(word) != token_state::waiting) return {};
             // Release: pairs with the acquire in begin(); whoever begins the token in time knows
             // what its turn was passed on for (a runtime out of time).
-        } while (!word_.compare_exchange_weak(word, with_phase(word, token_state::admitted),
-                                              std::memory_order_release,
-                                              std::memory_order_relaxed));
+        } while (
+            !word_.compare_exchange_weak(word, with_phase(word, token_state::admitted) & ~aside_bit,
+                                         std::memory_order_release, std::memory_order_relaxed));
         return {.done = true, .helper = (word & helper_bit) != 0};
     }
+
+    /// admitted -> waiting, by whoever took the token out of its mailbox and may not begin it: it
+    /// is set aside, with its turn, if it is serial, and without its credits. False if somebody
+    /// else has begun it: then what came out is a husk.
+    [[nodiscard]] bool set_aside() noexcept { return move_aside(token_state::admitted); }
+
+    /// executing -> waiting, set aside, by the worker that has run it and has taken it off its
+    /// execution stack: it is to run once more. False if somebody has ended it meanwhile.
+    [[nodiscard]] bool put_back() noexcept { return move_aside(token_state::executing); }
+
+    /// waiting, set aside -> executing, by whoever has taken it from where it was. False if
+    /// somebody has killed it: then it is a husk.
+    [[nodiscard]] bool begin_aside() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::waiting) return false;
+            assert((word & aside_bit) != 0);
+            // Acquire: as in begin().
+        } while (!word_.compare_exchange_weak(
+            word, with_phase(word, token_state::executing) & ~aside_bit, std::memory_order_acquire,
+            std::memory_order_relaxed));
+        return true;
+    }
+
+    /// What a token was when somebody began to kill it.
+    struct condemned {
+        token_state was;     ///< executing or a terminal phase: it was too late
+        bool aside = false;  ///< it was set aside: it has its turn, but no credits
+    };
 
     /// waiting or admitted -> executing, leaving the entry behind, by whoever kills the token:
     /// nobody else can run it, drop its arguments or kill it from now on. The phase that it had;
     /// executing or a terminal one if it was too late, killed also if somebody else is about to
     /// finish it so.
-    [[nodiscard]] token_state begin_killing() noexcept {
+    [[nodiscard]] condemned begin_killing() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if ((word & doomed_bit) != 0) return token_state::killed;
-            if (phase_of(word) >= token_state::executing) return phase_of(word);
-            // Acquire: as in begin().
+            if (phase_of(word) >= token_state::executing) {
+                const bool dying = (word & doomed_bit) != 0 && !is_terminal(phase_of(word));
+                return {.was = dying ? token_state::killed : phase_of(word)};
+            }
+            // Acquire: as in begin(). The bit that said aside says doomed from now on.
         } while (!word_.compare_exchange_weak(
             word, with_phase(word, token_state::executing) | husk_bit | doomed_bit,
             std::memory_order_acquire, std::memory_order_relaxed));
-        return phase_of(word);
+        return {.was = phase_of(word), .aside = (word & aside_bit) != 0};
     }
 
     /// Claims the duty to pass the turn of a serial token on, at any time from when it is begun.
@@ -160,14 +192,15 @@ class state_word {
         return true;
     }
 
-    /// any live phase -> `outcome`, first writer wins. The winner may give up the runtime's
-    /// reference in the same step.
+    /// executing -> `outcome`, first writer wins. The winner may give up the runtime's reference in
+    /// the same step. Of those who lose, one that meant to kill it asks for the phase, since its
+    /// worker may have put it back.
     [[nodiscard]] finished finish(token_state outcome, bool drop_reference) noexcept {
         assert(is_terminal(outcome));
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         std::uint32_t next = 0;
         do {
-            if (is_terminal(phase_of(word))) return {};
+            if (phase_of(word) != token_state::executing) return {};
             next = with_phase(word, outcome) & ~(sleeper_bit | helper_bit);
             if (drop_reference) next -= one_reference;
             // Release: publishes the result to phase() and wait; acquire: the last holder
@@ -249,6 +282,7 @@ class state_word {
     static constexpr std::uint32_t helper_bit = 16;
     static constexpr std::uint32_t husk_bit = 32;
     static constexpr std::uint32_t doomed_bit = 64;
+    static constexpr std::uint32_t aside_bit = 64;  ///< while it waits
     static constexpr std::uint32_t turn_over_bit = 128;
     static constexpr std::uint32_t one_reference = 256;
     static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
@@ -269,6 +303,18 @@ class state_word {
         } while (
             !word_.compare_exchange_weak(word, with_phase(word, token_state::executing) | extra_bit,
                                          std::memory_order_acquire, std::memory_order_relaxed));
+        return true;
+    }
+
+    bool move_aside(token_state from) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != from || (word & doomed_bit) != 0) return false;
+            // Release: whoever takes it from there begins it, or kills it, knows what was done with
+            // it so far; acquire: as in begin().
+        } while (
+            !word_.compare_exchange_weak(word, with_phase(word, token_state::waiting) | aside_bit,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed));
         return true;
     }
 

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/backlog.hpp"
+
+#include <algorithm>
+
+#include "domain/crew.hpp"
+#include "domain/ending.hpp"
+#include "domain/share.hpp"
+#include "domain/tier.hpp"
+#include "mutants.hpp"
+
+namespace tokengate::detail {
+
+const operation_label pass_label{};
+
+namespace {
+
+void chain_up(token_node*& list, token_node& node) noexcept {
+    strand_link(node) = list;
+    list = &node;
+}
+
+void drop_all(token_node* husks) noexcept {
+    while (husks != nullptr) drop_husk(*std::exchange(husks, strand_link(*husks)));
+}
+
+}  // namespace
+
+backlog::backlog(crew& owner, operation_core& operation, tier* permits)
+    : crew_(owner),
+      operation_(operation),
+      tier_(permits),
+      lock_(permits != nullptr ? permits->lock() : own_lock_),
+      anchored_(std::make_unique<line[]>(owner.chosen().cores)),
+      next_domain_(owner.chosen().first_core[index_of(operation.weight_class)]) {
+    for_each_line([&](line& each) {
+        // Executing: nobody can begin it.
+        each.pass.state.start(token_state::executing, 1);
+        each.pass.way = route::bulk;
+        each.pass.operation = &operation;
+        each.pass.label = &pass_label;
+    });
+    if (tier_ == nullptr) return;
+    tier_->add(*this);
+    attends_.store(true, std::memory_order_release);
+    crew_.attend();
+}
+
+backlog::~backlog() {
+    if (tier_ != nullptr) tier_->remove(*this);
+}
+
+void backlog::pause() noexcept {
+    const std::scoped_lock guard(lock_);
+    paused_ = true;
+    settle();
+}
+
+void backlog::resume() noexcept {
+    const std::scoped_lock guard(lock_);
+    if (!paused_) return;
+    paused_ = false;
+    for_each_line([&](line& each) { push_passes(each); });
+    settle();
+}
+
+bool backlog::paused() const noexcept {
+    const std::scoped_lock guard(lock_);
+    return paused_;
+}
+
+backlog::turn backlog::exchange(token_node& entry) noexcept {
+    token_node* husks = nullptr;
+    turn found;
+    {
+        const std::scoped_lock guard(lock_);
+        if (is_pass(entry)) {
+            line& from = reinterpret_cast<line&>(entry);
+            take_back(from);
+            if (!paused_) found = take_first(from, husks);
+            if (tier_ != nullptr && found.node == nullptr) tier_->put_back();
+            push_passes(from);
+            if (tier_ != nullptr) tier_->deal();
+        } else {
+            line& home = line_of(entry);
+            const bool first = home.entries == 0 && !paused_;
+            if (first && (tier_ == nullptr || tier_->try_take())) {
+                if (is_share(entry)) {
+                    found = {.node = &entry, .begun = false};
+                } else if (entry.state.begin_execution()) {
+                    found = {.node = &entry, .begun = true};
+                } else {
+                    chain_up(husks, entry);
+                    if (tier_ != nullptr) tier_->put_back();
+                }
+            } else if (!put_aside(home, entry)) {
+                chain_up(husks, entry);
+            } else if (!paused_ && tier_ == nullptr) {
+                found = take_first(home, husks);
+            }
+            if (home.entries >= home.sweep_at) sweep(home, husks);
+            push_passes(home);
+            if (tier_ != nullptr && found.node == nullptr) tier_->deal();
+        }
+        settle();
+    }
+    drop_all(husks);
+    return found;
+}
+
+void backlog::drop_pass(token_node& pass) noexcept {
+    const std::scoped_lock guard(lock_);
+    take_back(reinterpret_cast<line&>(pass));
+    if (tier_ != nullptr) {
+        tier_->put_back();
+        tier_->deal();
+    }
+    settle();
+}
+
+void backlog::take_back(line& from) noexcept {
+    --from.passes;
+    --passes_;
+}
+
+void backlog::append(token_node& node) noexcept {
+    const std::scoped_lock guard(lock_);
+    line& home = line_of(node);
+    link(home, node);
+    push_passes(home);
+    settle();
+}
+
+void backlog::go_on() noexcept {
+    const std::scoped_lock guard(lock_);
+    for_each_line([&](line& each) { push_passes(each); });
+}
+
+bool backlog::use_permit() noexcept {
+    if (paused_ || waiting_.load(std::memory_order_relaxed) <= passes_) return false;
+    bool used = false;
+    for_each_line([&](line& each) {
+        if (used || each.passes >= each.entries || !tier_->try_take()) return;
+        used = push_pass(each);
+        if (!used) tier_->put_back();
+    });
+    return used;
+}
+
+backlog::line& backlog::line_of(const token_node& node) noexcept {
+    return node.anchored() ? anchored_[home_of(node)] : free_;
+}
+
+void backlog::link(line& to, token_node& node) noexcept {
+    strand_link(node) = nullptr;
+    if (to.first == nullptr) {
+        to.first = &node;
+    } else {
+        strand_link(*to.last) = &node;
+    }
+    to.last = &node;
+    ++to.entries;
+    // Relaxed, here and below: written under the mutex; others only decide by it.
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// False if it is a husk.
+bool backlog::put_aside(line& to, token_node& node) noexcept {
+    if (is_share(node)) {
+        // In the list once, however many entries of it wait.
+        if (share_of(node).aside++ == 0) {
+            link(to, node);
+        } else {
+            ++to.entries;
+            waiting_.fetch_add(1, std::memory_order_relaxed);
+        }
+        return true;
+    }
+    const route way = node.way;
+    if (!node.state.set_aside()) return false;
+    if (way != route::here) crew_.give_back(crew_.in_flight, 1);
+    link(to, node);
+    return true;
+}
+
+backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
+    while (from.first != nullptr) {
+        token_node& node = *from.first;
+        --from.entries;
+        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        const bool shared = is_share(node);
+        if (!shared || --share_of(node).aside == 0) {
+            from.first = strand_link(node);
+            if (from.first == nullptr) from.last = nullptr;
+        }
+        if (shared) return {.node = &node, .begun = false};
+        const route way = node.way;
+        if (node.state.begin_aside()) {
+            if (way != route::here) crew_.in_flight.take_beyond(1);
+            return {.node = &node, .begun = true};
+        }
+        chain_up(husks, node);
+    }
+    return {};
+}
+
+// Those that were killed since.
+void backlog::sweep(line& which, token_node*& husks) noexcept {
+    token_node* each = std::exchange(which.first, nullptr);
+    which.last = nullptr;
+    while (each != nullptr) {
+        token_node& node = *std::exchange(each, strand_link(*each));
+        if (!is_share(node) && node.state.phase() != token_state::waiting) {
+            --which.entries;
+            waiting_.fetch_sub(1, std::memory_order_relaxed);
+            chain_up(husks, node);
+            continue;
+        }
+        strand_link(node) = nullptr;
+        (which.first == nullptr ? which.first : strand_link(*which.last)) = &node;
+        which.last = &node;
+    }
+    which.sweep_at = std::max<std::size_t>(64, 2 * which.entries);
+}
+
+void backlog::push_passes(line& to) noexcept {
+    if (paused_) return;
+    while (to.passes < to.entries) {
+        if (tier_ != nullptr && !tier_->try_take()) return;
+        if (!push_pass(to)) {
+            if (tier_ != nullptr) tier_->put_back();
+            return;
+        }
+    }
+}
+
+// False if the lanes are full and another pass is under way.
+bool backlog::push_pass(line& to) noexcept {
+    if (mutants::backlog_without_passes) return false;
+    if (&to != &free_) {
+        return push_pass_into(to, static_cast<unsigned>(&to - anchored_.get()), to.passes == 0);
+    }
+    const unsigned first = crew_.chosen().first_core[index_of(operation_.weight_class)];
+    const unsigned last = crew_.chosen().cores;
+    const auto next = [&] {
+        const unsigned domain = next_domain_;
+        next_domain_ = domain + 1 < last ? domain + 1 : first;
+        return domain;
+    };
+    for (unsigned tried = first; tried < last; ++tried) {
+        if (push_pass_into(to, next(), false)) return true;
+    }
+    return push_pass_into(to, next(), to.passes == 0);
+}
+
+bool backlog::push_pass_into(line& to, unsigned domain, bool beyond) noexcept {
+    const bool anchored = &to != &free_;
+    const lane which = lane_of(operation_.weight_class, anchored);
+    credit_pool& credits = crew_.at(domain).box.credits(which);
+    if (credits.take(1) == 0) {
+        if (!beyond) return false;
+        credits.take_beyond(1);
+    }
+    ++to.passes;
+    ++passes_;
+    crew_.at(domain).box.push(which, to.pass);
+    crew_.wake(which, domain);
+    return true;
+}
+
+// What others may see of it now.
+void backlog::settle() noexcept {
+    const bool now = tier_ != nullptr || paused_ || passes_ != 0 ||
+                     waiting_.load(std::memory_order_relaxed) != 0;
+    if (now == attends_.load(std::memory_order_relaxed)) return;
+    // Release: pairs with the acquire in attends(), and in the crew's attention.
+    attends_.store(now, std::memory_order_release);
+    if (now) {
+        crew_.attend();
+    } else {
+        crew_.attend_no_more();
+    }
+}
+
+template <class Visit>
+void backlog::for_each_line(Visit&& visit) noexcept {
+    visit(free_);
+    for (unsigned d = 0; d < crew_.chosen().cores; ++d) visit(anchored_[d]);
+}
+
+void backlog::condemn(id_horizon before, std::string_view reason) {
+    std::string why(reason);
+    const std::scoped_lock guard(condemned_lock_);
+    condemned_ = std::move(before);
+    reason_ = std::move(why);
+    // Release: pairs with the acquire in condemns(). Attention is paid from the first time on.
+    if (next_condemned_.exchange(condemned_.next, std::memory_order_acq_rel) == 0) crew_.attend();
+}
+
+bool backlog::condemns(const token_node& node) const noexcept {
+    // Acquire: pairs with the release in condemn().
+    if (node.id >= next_condemned_.load(std::memory_order_acquire)) return false;
+    const std::scoped_lock guard(condemned_lock_);
+    return condemned_.includes(node.id);
+}
+
+std::string backlog::reason() const {
+    const std::scoped_lock guard(condemned_lock_);
+    return reason_;
+}
+
+std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
+    token_node* dying = nullptr;
+    token_node* husks = nullptr;
+    {
+        const std::scoped_lock guard(lock_);
+        for_each_line([&](line& each) {
+            token_node* next = std::exchange(each.first, nullptr);
+            each.last = nullptr;
+            while (next != nullptr) {
+                token_node& node = *std::exchange(next, strand_link(*next));
+                if (!all && !condemns(node)) {
+                    strand_link(node) = nullptr;
+                    (each.first == nullptr ? each.first : strand_link(*each.last)) = &node;
+                    each.last = &node;
+                    continue;
+                }
+                const std::size_t entries = is_share(node) ? share_of(node).aside : 1;
+                each.entries -= entries;
+                waiting_.fetch_sub(entries, std::memory_order_relaxed);
+                // Those of a share are killed with the share.
+                chain_up(is_share(node) || node.state.begin_aside() ? dying : husks, node);
+            }
+        });
+        settle();
+    }
+    drop_all(husks);
+    std::size_t killed = 0;
+    while (dying != nullptr) {
+        token_node& node = *std::exchange(dying, strand_link(*dying));
+        if (is_share(node)) {
+            for (auto entries = std::exchange(share_of(node).aside, 0U); entries > 1; --entries) {
+                drop_reference(node);
+            }
+            killed += kill_unclaimed(crew_, node);
+            drop_reference(node);
+            continue;
+        }
+        auto why = prepare_reason(node, reason);
+        if (kill_begun(crew_, node, true, true, why ? &*why : nullptr)) ++killed;
+    }
+    return killed;
+}
+
+}  // namespace tokengate::detail

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Where the tokens of one operation wait that may not run now. Protocol: backlog.md.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tokengate/detail/frame.hpp>
+
+#include "domain/mailbox.hpp"
+
+namespace tokengate::detail {
+
+class crew;
+class tier;
+
+/// What the label of a pass is, and of nothing else.
+extern const operation_label pass_label;
+
+/// True if what has come out of a lane is a pass.
+[[nodiscard]] inline bool is_pass(const token_node& node) noexcept {
+    return node.label == &pass_label;
+}
+
+/// Which tokens were there before a moment: those with ids below `next` but for the numbers that
+/// threads had in store then.
+struct id_horizon {
+    std::uint64_t next = 0;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> in_store;  ///< [first, last)
+
+    [[nodiscard]] bool includes(std::uint64_t id) const noexcept {
+        if (id >= next) return false;
+        for (const auto& [first, last] : in_store) {
+            if (id >= first && id < last) return false;
+        }
+        return true;
+    }
+};
+
+/// The tokens of one operation that were taken out of their lanes and set aside.
+/// Thread safety: any thread may call anything.
+class backlog {
+  public:
+    /// @param permits  how many of its tokens may run at once, with those of others; null: all
+    /// @throws std::bad_alloc
+    backlog(crew& owner, operation_core& operation, tier* permits);
+    ~backlog();
+    backlog(const backlog&) = delete;
+    backlog& operator=(const backlog&) = delete;
+
+    /// From now on no token of it is begun that has not been taken out yet. Idempotent.
+    void pause() noexcept;
+
+    /// Ends that. Idempotent.
+    void resume() noexcept;
+
+    [[nodiscard]] bool paused() const noexcept;
+
+    /// False: its tokens run as if it were not there.
+    [[nodiscard]] bool attends() const noexcept {
+        // Acquire: pairs with the release in settle().
+        return attends_.load(std::memory_order_acquire);
+    }
+
+    /// How many tokens wait in it, those that were killed there included.
+    [[nodiscard]] std::size_t size() const noexcept {
+        // Relaxed: a number to decide by.
+        return waiting_.load(std::memory_order_relaxed);
+    }
+
+    /// What may run in the stead of what was taken out of a lane or deque; nothing if `node` is
+    /// null.
+    struct turn {
+        token_node* node = nullptr;
+        bool begun = false;  ///< false: it is an entry of a share
+    };
+
+    /// For a worker that has taken an entry out: keeps it, and gives what may run now. A token
+    /// comes with its permit.
+    [[nodiscard]] turn exchange(token_node& entry) noexcept;
+
+    /// A pass has come out, and nothing is to run any more.
+    void drop_pass(token_node& pass) noexcept;
+
+    /// A token that has run is to run once more, and has been put back: it waits until its turn
+    /// comes again.
+    void append(token_node& node) noexcept;
+
+    /// Pushes passes for what waits, as far as that may run. A permit has come back.
+    void go_on() noexcept;
+
+    /// The same with the tier's mutex held. True if a permit was used.
+    [[nodiscard]] bool use_permit() noexcept;
+
+    /// Notes that tokens from before a moment are to die.
+    void condemn(id_horizon before, std::string_view reason);
+
+    /// True if somebody meant this token.
+    [[nodiscard]] bool condemns(const token_node& node) const noexcept;
+
+    /// What was said when they were condemned.
+    [[nodiscard]] std::string reason() const;
+
+    /// Kills what waits in it: what is condemned, or all. How many died; the caller counts them.
+    [[nodiscard]] std::size_t kill_waiting(bool all, std::string_view reason) noexcept;
+
+  private:
+    /// First in, first out, linked by strand_link().
+    struct line {
+        token_node pass;  ///< at its beginning: whoever takes one out finds the line
+        token_node* first = nullptr;
+        token_node* last = nullptr;
+        std::size_t entries = 0;  ///< tokens and entries of shares
+        std::size_t passes = 0;   ///< under way for them
+        std::size_t sweep_at = 64;
+    };
+
+    // All under the mutex.
+    [[nodiscard]] line& line_of(const token_node& node) noexcept;
+    void take_back(line& from) noexcept;
+    void link(line& to, token_node& node) noexcept;
+    [[nodiscard]] bool put_aside(line& to, token_node& node) noexcept;
+    [[nodiscard]] turn take_first(line& from, token_node*& husks) noexcept;
+    void sweep(line& which, token_node*& husks) noexcept;
+    void push_passes(line& to) noexcept;
+    [[nodiscard]] bool push_pass(line& to) noexcept;
+    [[nodiscard]] bool push_pass_into(line& to, unsigned domain, bool beyond) noexcept;
+    void settle() noexcept;
+    template <class Visit>
+    void for_each_line(Visit&& visit) noexcept;
+
+    crew& crew_;
+    operation_core& operation_;
+    tier* const tier_;
+    std::mutex own_lock_;
+    std::mutex& lock_;  ///< its own, or that of its tier
+    bool paused_ = false;
+    line free_;
+    std::unique_ptr<line[]> anchored_;  ///< by domain
+    std::size_t passes_ = 0;            ///< of all lines
+    unsigned next_domain_ = 0;          ///< where the next pass for a free token goes
+    std::atomic<std::size_t> waiting_{0};
+    std::atomic<bool> attends_{false};
+
+    mutable std::mutex condemned_lock_;
+    id_horizon condemned_;                          ///< under condemned_lock_
+    std::string reason_;                            ///< under condemned_lock_
+    std::atomic<std::uint64_t> next_condemned_{0};  ///< ids from here on are not
+};
+
+}  // namespace tokengate::detail

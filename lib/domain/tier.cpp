@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/tier.hpp"
+
+#include <algorithm>
+
+#include "domain/backlog.hpp"
+
+namespace tokengate::detail {
+
+void tier::release() noexcept {
+    const std::scoped_lock guard(lock_);
+    --active_;
+    ++executed_;
+    deal();
+}
+
+void tier::take_again() noexcept {
+    std::unique_lock guard(lock_);
+    ++returning_;
+    returned_.wait(guard, [&] { return active_ < limit_; });
+    --returning_;
+    ++active_;
+    deal();
+}
+
+void tier::add(backlog& member) {
+    const std::scoped_lock guard(lock_);
+    members_.push_back(&member);
+}
+
+void tier::remove(const backlog& member) noexcept {
+    const std::scoped_lock guard(lock_);
+    members_.erase(std::find(members_.begin(), members_.end(), &member));
+}
+
+void tier::resize(std::size_t limit) noexcept {
+    const std::scoped_lock guard(lock_);
+    limit_ = limit;
+    deal();
+}
+
+// Round robin, a permit at a time.
+void tier::deal() noexcept {
+    if (returning_ != 0) {
+        returned_.notify_all();
+        return;
+    }
+    std::size_t refused = 0;
+    while (active_ < limit_ && refused < members_.size()) {
+        next_ = (next_ + 1) % members_.size();
+        refused = members_[next_]->use_permit() ? 0 : refused + 1;
+    }
+}
+
+tier::snapshot tier::look() const noexcept {
+    const std::scoped_lock guard(lock_);
+    std::size_t waiting = 0;
+    for (const backlog* each : members_) waiting += each->size();
+    return {.limit = limit_, .executing = active_, .waiting = waiting, .executed = executed_};
+}
+
+}  // namespace tokengate::detail

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Permits: how many tokens of some operations may execute at once. Protocol: backlog.md.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+namespace tokengate::detail {
+
+class backlog;
+
+/// A number of permits, shared by all operations of a storage tier in the process.
+/// Thread safety: any thread may call anything; calls marked so need the mutex.
+class tier {
+  public:
+    explicit tier(std::size_t limit) noexcept : limit_(limit) {}
+
+    [[nodiscard]] std::mutex& lock() noexcept { return lock_; }
+
+    /// A permit, if there is one. With the mutex held.
+    [[nodiscard]] bool try_take() noexcept {
+        if (active_ >= limit_ || returning_ != 0) return false;
+        ++active_;
+        return true;
+    }
+
+    /// A permit that was not used. With the mutex held.
+    void put_back() noexcept { --active_; }
+
+    /// Gives what permits there are to those who wait. With the mutex held.
+    void deal() noexcept;
+
+    /// A token has returned: its permit goes to the next one that waits.
+    void release() noexcept;
+
+    /// The same for as long as its token waits for another one.
+    void lend() noexcept { release(); }
+
+    /// It goes on: blocks until there is a permit, before anything new gets one.
+    void take_again() noexcept;
+
+    /// @throws std::bad_alloc
+    void add(backlog& member);
+    void remove(const backlog& member) noexcept;
+
+    /// Changes how many there are. What executes goes on; nothing begins before it is below.
+    void resize(std::size_t limit) noexcept;
+
+    struct snapshot {
+        std::size_t limit = 0;
+        std::size_t executing = 0;
+        std::size_t waiting = 0;
+        std::uint64_t executed = 0;
+    };
+    [[nodiscard]] snapshot look() const noexcept;
+
+  private:
+    mutable std::mutex lock_;
+    std::condition_variable returned_;
+    std::size_t limit_;
+    std::size_t active_ = 0;
+    std::size_t returning_ = 0;  ///< tokens that want to go on
+    std::uint64_t executed_ = 0;
+    std::vector<backlog*> members_;
+    std::size_t next_ = 0;  ///< whose turn it is
+};
+
+}  // namespace tokengate::detail
