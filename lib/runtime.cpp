@@ -70,7 +70,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
                               " ns: allowed are 0, which is none, and more");
     }
     if (traits.run_timeout > std::chrono::nanoseconds(0)) {
-        operation->run_timer = &timers_.list_for(traits.run_timeout);
+        operation->run_timer = &run_limits_.of(traits.run_timeout);
         if (operation->type != nullptr) operation->type = &timed_frame(*operation->type);
     }
     operation->label =
@@ -110,13 +110,14 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     operation->anchors = operation->keys != call_keys::none || operation->lead != nullptr;
     operation->special = operation->anchors || operation->run_timer != nullptr;
     const std::scoped_lock guard(operations_lock_);
-    const auto [where, added] = operations_.try_emplace(std::string(name), std::move(operation));
-    if (!added) {
+    if (operations_.contains(name)) {
         throw operation_error("operation '" + std::string(name) +
                               "' exists already in this runtime: names are unique, choose another "
                               "or keep the handle of the first");
     }
-    return *where->second;
+    // Only for an operation that nothing else is said against.
+    if (operation->run_timer != nullptr) timers_.start();
+    return *operations_.emplace(name, std::move(operation)).first->second;
 }
 
 bool runtime_core::is_idle() const {

@@ -14,6 +14,7 @@
 
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "resilience/run_timeout.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
 
@@ -61,9 +62,10 @@ class runtime_core {
     const settings settings_;
     crew crew_;
     gate gate_;
-    timers timers_;  ///< ends before the workers' memory does
+    run_limits run_limits_{timers_};
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
+    timers timers_;          ///< end before operations, and before the workers' memory does
     turn stop_lock_;         ///< one stop() or start() at a time
     bool joined_ = false;    ///< under stop_lock_: the workers have ended
     stop_report last_stop_;  ///< under stop_lock_

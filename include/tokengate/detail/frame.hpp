@@ -43,7 +43,7 @@ inline constexpr std::size_t largest_inline_result = 512;
 inline constexpr std::size_t cache_line = 64;
 
 struct lead_traits;
-class timer_list;
+class run_limit;
 
 /// Which keys the calls of an operation have.
 enum class call_keys : std::uint8_t {
@@ -72,7 +72,7 @@ struct operation_core {
     bool anchors = false;    ///< its calls have keys or open chains
     bool special = false;    ///< there is more to its calls; each of them is made by itself
     /// What times its runs; null: nothing does.
-    timer_list* run_timer = nullptr;
+    const run_limit* run_timer = nullptr;
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
     /// Workers write it, bulks are cut by it.
     std::atomic<std::uint32_t> pace{0};
