@@ -2,6 +2,8 @@
 // Alarms ring on the thread of their timers, and what they are about is there.
 #include "resilience/timers.hpp"
 
+#include <pthread.h>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -14,6 +16,8 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include <tokengate/error.hpp>
 
 #include "hold.hpp"
 
@@ -218,6 +222,26 @@ TEST_CASE("timers_have_one_thread_however_often_they_are_started") {
         CHECK(threads_of_this_process() == before + 1);
     }
     CHECK(eventually([&] { return threads_of_this_process() == before; }));
+}
+
+TEST_CASE("timers_that_get_no_thread_say_so_and_may_try_again") {
+    // Stacks that fit into no address space.
+    pthread_attr_t usual;
+    REQUIRE(pthread_getattr_default_np(&usual) == 0);
+    pthread_attr_t huge;
+    REQUIRE(pthread_attr_init(&huge) == 0);
+    REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 48) == 0);
+    subject about;
+    timers clock;
+    REQUIRE(pthread_setattr_default_np(&huge) == 0);
+    CHECK_THROWS_AS(clock.start(), resource_error);
+    REQUIRE(pthread_setattr_default_np(&usual) == 0);
+    clock.start();
+    counted one(about);
+    one.arm(clock, 0);
+    CHECK(eventually([&] { return about.rung == 1; }));
+    pthread_attr_destroy(&huge);
+    pthread_attr_destroy(&usual);
 }
 
 TEST_CASE("all_alarms_of_one_kind_can_be_had_back") {
