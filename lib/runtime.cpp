@@ -70,7 +70,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
                               " ns: allowed are 0, which is none, and more");
     }
     if (traits.run_timeout > std::chrono::nanoseconds(0)) {
-        operation->run_timer = &timers_.list_for(traits.run_timeout);
+        operation->run_timer = &run_limits_.of(traits.run_timeout);
         if (operation->type != nullptr) operation->type = &timed_frame(*operation->type);
     }
     operation->label =
@@ -113,14 +113,15 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     auto aside = std::make_unique<backlog>(crew_, *operation, nullptr);
     operation->aside = aside.get();
     const std::scoped_lock guard(operations_lock_);
-    const auto [where, added] = operations_.try_emplace(std::string(name));
-    if (!added) {
+    if (operations_.contains(name)) {
         throw operation_error("operation '" + std::string(name) +
                               "' exists already in this runtime: names are unique, choose another "
                               "or keep the handle of the first");
     }
+    // Only for an operation that nothing else is said against.
+    if (operation->run_timer != nullptr) timers_.start();
     operation_core& kept = *operation;
-    where->second = {.core = std::move(operation), .aside = std::move(aside)};
+    operations_.emplace(name, declared{.core = std::move(operation), .aside = std::move(aside)});
     kept.older = newest_.load(std::memory_order_relaxed);
     if (paused_) {
         kept.aside->pause();

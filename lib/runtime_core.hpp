@@ -16,6 +16,7 @@
 #include "domain/backlog.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "resilience/run_timeout.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
 
@@ -86,7 +87,7 @@ class runtime_core {
     const settings settings_;
     crew crew_;
     gate gate_;
-    timers timers_;  ///< ends before the workers' memory does
+    run_limits run_limits_{timers_};
     struct declared {
         std::unique_ptr<operation_core> core;
         std::unique_ptr<backlog> aside;
@@ -95,9 +96,10 @@ class runtime_core {
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
     bool paused_ = false;  ///< under operations_lock_: so is each operation from the start
     std::atomic<operation_core*> newest_{nullptr};  ///< the list of all; they are only ever added
-    turn stop_lock_;                                ///< one stop() or start() at a time
-    bool joined_ = false;                           ///< under stop_lock_: the workers have ended
-    stop_report last_stop_;                         ///< under stop_lock_
+    timers timers_;          ///< end before operations, and before the workers' memory does
+    turn stop_lock_;         ///< one stop() or start() at a time
+    bool joined_ = false;    ///< under stop_lock_: the workers have ended
+    stop_report last_stop_;  ///< under stop_lock_
 };
 
 }  // namespace tokengate::detail

@@ -11,7 +11,7 @@
 #include "domain/worker.hpp"
 #include "gate/calling.hpp"
 #include "locality/chain.hpp"
-#include "resilience/timers.hpp"
+#include "resilience/run_timeout.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"

@@ -1,95 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
-/// Ends runs of callables whose time is over. Protocol: README.md.
+/// The thread of a runtime that keeps the time. Protocol: README.md.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
-#include <cstdint>
-#include <map>
 #include <mutex>
-#include <string>
 #include <thread>
 
-#include <tokengate/detail/node.hpp>
-
+#include "resilience/alarm.hpp"
+#include "resilience/wheel.hpp"
 #include "sleep/futex.hpp"
+#include "topology/binding.hpp"
 
 namespace tokengate::detail {
 
-class timers;
-
-/// The runs that are timed with one limit, in the order of their deadlines, which is that of their
-/// beginnings: the same limit for all. So each step takes constant time, and no memory.
-class timer_list {
-  public:
-    timer_list(timers& owner, std::chrono::nanoseconds limit);
-
-    /// One timed run; on the stack of the worker, for as long as the callable runs.
-    class run {
-      public:
-        run(timer_list& home, token_node& node) noexcept;
-        ~run();
-        run(const run&) = delete;
-        run& operator=(const run&) = delete;
-
-      private:
-        friend class timer_list;
-        friend class timers;
-        timer_list& home_;
-        token_node& node_;
-        steady_ns deadline_ = 0;
-        bool listed_ = false;
-        run* previous_ = nullptr;
-        run* next_ = nullptr;
-    };
-
-  private:
-    friend class timers;
-
-    // All under the lock of the timers.
-    void append(run& newest) noexcept;
-    void remove(run& which) noexcept;
-
-    timers& owner_;
-    const std::chrono::nanoseconds limit_;
-    const std::string why_;  ///< what the error of a token says
-    run* first_ = nullptr;
-    run* last_ = nullptr;
-};
-
-/// The timers of a runtime: a thread that sleeps until the next deadline, or for ever if there is
-/// none. It exists if an operation has a limit.
+/// The timers of a runtime: alarms, and a thread that sleeps until the next of them is due, or for
+/// ever if there is none.
+///
+/// Thread safety: any thread may call anything, from inside alarms that ring, too.
 class timers {
   public:
-    timers() = default;
-    /// Ends the thread; nothing runs any more.
+    /// No thread yet; when there is one, it may run wherever the calling thread may.
+    timers();
+    /// Ends the thread: an alarm that rings is waited for, no other rings any more.
     ~timers();
     timers(const timers&) = delete;
     timers& operator=(const timers&) = delete;
 
-    /// The list for a limit. Any thread.
-    /// @throws resource_error if there is no thread to be had, std::bad_alloc
-    [[nodiscard]] timer_list& list_for(std::chrono::nanoseconds limit);
+    /// Makes the thread, unless there is one. Before the first alarm.
+    /// @throws resource_error if there is no thread to be had
+    void start();
+
+    /// Has an alarm ring, once, when the time has come: not earlier, and later by up to 66 us and
+    /// what the thread takes to wake up. One that is armed already is moved. Takes a lock and
+    /// constant time; wakes the thread if it would sleep for too long.
+    void arm(alarm& which, steady_ns when) noexcept;
+
+    /// True: it was armed, and does not ring. False: it was not, or it was claimed, which is over,
+    /// and rings now or has rung. Takes a lock and constant time.
+    bool disarm(alarm& which) noexcept;
+
+    /// Disarms an alarm of a kind, any of them; null: there is none. What it belongs to must be
+    /// kept by whoever asks. Looks at all alarms, with the lock held.
+    [[nodiscard]] alarm* take_one(const alarm_kind& kind) noexcept;
 
   private:
-    friend class timer_list;
-    friend class timer_list::run;
-
     void loop() noexcept;
-    [[nodiscard]] timer_list::run* earliest() noexcept;
 
+    const cpu_mask usual_cpus_;
     std::mutex lock_;
     std::condition_variable changed_;
-    std::map<std::chrono::nanoseconds, timer_list> lists_;  ///< their addresses stay
-    steady_ns sleeps_until_ = 0;                            ///< 0: it is awake
+    wheel armed_;
+    steady_ns sleeps_until_ = 0;  ///< 0: it is awake, or about to be
     bool over_ = false;
     std::thread thread_;
 };
-
-/// The frame type of the same callable, but timed: its runs end when the operation's limit is over.
-/// Lives as long as the process. A lock, unless it is timed already.
-/// @throws std::bad_alloc
-[[nodiscard]] const frame_type& timed_frame(const frame_type& type);
 
 }  // namespace tokengate::detail

@@ -41,6 +41,21 @@ std::vector<std::string> thread_names() {
     return names;
 }
 
+/// The CPUs that each thread of this process with this name may run on, as the kernel writes them.
+std::vector<std::string> masks_of_threads_called(const std::string& wanted) {
+    std::vector<std::string> found;
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream names(each.path() / "comm");
+        std::string line;
+        if (!std::getline(names, line) || line != wanted) continue;
+        std::ifstream status(each.path() / "status");
+        while (std::getline(status, line)) {
+            if (line.starts_with("Cpus_allowed_list:")) found.push_back(line);
+        }
+    }
+    return found;
+}
+
 /// The real machine, whatever the tests were started with.
 config on_this_machine(int cores) { return {.cores = cores}; }
 
@@ -117,6 +132,26 @@ TEST_CASE("the_thread_that_makes_a_runtime_keeps_its_mask") {
         CHECK(this_thread_mask() == before);
     }
     CHECK(this_thread_mask() == before);
+}
+
+TEST_CASE("the_thread_that_keeps_the_time_is_not_bound_to_where_it_was_first_asked_for") {
+    const clean_hwloc_environment clean;
+    std::string own_name(16, '\0');
+    pthread_getname_np(pthread_self(), own_name.data(), own_name.size());
+    const auto all = masks_of_threads_called(own_name.c_str());
+    REQUIRE_FALSE(all.empty());
+    for (const bool binding : {true, false}) {
+        runtime rt({.cores = 1, .binding = binding});
+        std::thread pinned([&] {
+            const cpu_mask one({this_thread_mask().cpus().front()});
+            REQUIRE(detail::set_this_thread_mask(one));
+            static_cast<void>(rt.operation("op", {.run_timeout = std::chrono::hours(1)}, [] {}));
+        });
+        pinned.join();
+        // It has its name when all else is done.
+        REQUIRE(eventually([] { return masks_of_threads_called("tg-timer").size() == 1; }));
+        CHECK(masks_of_threads_called("tg-timer").front() == all.front());
+    }
 }
 
 TEST_CASE("a_parallel_algorithm_inside_a_token_stays_on_its_domains_cpus") {

@@ -5,8 +5,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +30,11 @@ constexpr std::array<int, 3> small_widths{1, 2, 4};
 
 // Longer than any test takes.
 constexpr auto long_time = 1h;
+
+std::ptrdiff_t threads_of_this_process() {
+    const std::filesystem::directory_iterator all("/proc/self/task");
+    return std::distance(begin(all), end(all));
+}
 
 }  // namespace
 
@@ -174,6 +182,47 @@ TEST_CASE("a_run_timeout_below_zero_is_refused") {
     const auto longest =
         rt.operation("longest", {.run_timeout = std::chrono::nanoseconds::max()}, [] { return 1; });
     CHECK(longest().get() == 1);
+}
+
+TEST_CASE("an_operation_that_is_refused_starts_no_thread") {
+    runtime rt({.cores = 1});
+    const auto first = rt.operation("op", [] { return 1; });
+    CHECK(first().get() == 1);
+    const std::ptrdiff_t before = threads_of_this_process();
+    CHECK_THROWS_AS(static_cast<void>(rt.operation("op", {.run_timeout = long_time}, [] {})),
+                    operation_error);
+    CHECK_THROWS_AS(
+        static_cast<void>(rt.operation(
+            "other", {.sticky = sticky::by_anchor(""), .run_timeout = long_time}, [] {})),
+        operation_error);
+    CHECK(threads_of_this_process() == before);
+    const auto timed = rt.operation("timed", {.run_timeout = long_time}, [] { return 2; });
+    CHECK(threads_of_this_process() == before + 1);
+    const auto again = rt.operation("again", {.run_timeout = 2 * long_time}, [] { return 3; });
+    CHECK(threads_of_this_process() == before + 1);
+    CHECK(timed().get() + again().get() == 5);
+}
+
+TEST_CASE("a_runtime_that_was_started_again_times_runs") {
+    runtime rt({.cores = 2});
+    const auto wait = [](const std::stop_token& stop) {
+        while (!stop.stop_requested()) std::this_thread::sleep_for(10us);
+    };
+    const auto op = rt.operation("op", {.run_timeout = 1ms}, wait);
+    for (int round = 0; round < 3; ++round) {
+        const token<void> late = op();
+        REQUIRE(ends(late));
+        CHECK(late.state() == token_state::timed_out);
+        rt.stop();
+        check_ledger(rt);
+        rt.start();
+    }
+    const auto other = rt.operation("other", {.run_timeout = 2ms}, wait);
+    const token<void> late = other();
+    REQUIRE(ends(late));
+    CHECK(late.state() == token_state::timed_out);
+    late.join();
+    settle_locality(rt);
 }
 
 TEST_CASE("runs_that_end_about_when_their_time_does_end_once") {

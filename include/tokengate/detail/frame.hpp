@@ -44,7 +44,7 @@ inline constexpr std::size_t cache_line = 64;
 
 struct lead_traits;
 class backlog;
-class timer_list;
+class run_limit;
 
 /// Which keys the calls of an operation have.
 enum class call_keys : std::uint8_t {
@@ -79,7 +79,7 @@ struct operation_core {
     backlog* aside = nullptr;
     operation_core* older = nullptr;  ///< the one that was declared before, in the same runtime
     /// What times its runs; null: nothing does.
-    timer_list* run_timer = nullptr;
+    const run_limit* run_timer = nullptr;
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
     /// Workers write it, bulks are cut by it.
     std::atomic<std::uint32_t> pace{0};
