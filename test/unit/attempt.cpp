@@ -2,6 +2,7 @@
 // Attempts at the callable of a frame, which leave the arguments for another one.
 #include <tokengate/control.hpp>
 #include <tokengate/detail/frame.hpp>
+#include <tokengate/runtime.hpp>
 
 #include <any>
 #include <array>
@@ -96,7 +97,7 @@ constexpr bool repeatable = detail::repeatable<T>;
 
 /// The functions of a function with this signature.
 template <class R, class... P>
-constexpr const frame_type& type_of = frame_functions<R (*)(P...), R, P...>::type;
+constexpr const frame_type& type_of = detail::repeatable_frame<R (*)(P...), R, P...>;
 
 template <class R, class... P>
 constexpr bool can_attempt = type_of<R, P...>.attempt != nullptr;
@@ -141,7 +142,7 @@ class lone_token {
     std::exception_ptr thrown;
 
   private:
-    static constexpr const frame_type& type = frame::type;
+    static constexpr const frame_type& type = detail::repeatable_frame<F, R, P...>;
     callable_core<F> core_;
     token_node* node_;
 };
@@ -163,6 +164,13 @@ std::optional<T> caught(const std::exception_ptr& error) {
         return std::nullopt;
     }
 }
+
+/// Shows the frame type of an operation.
+template <class Signature>
+struct opened : operation<Signature> {
+    explicit opened(const operation<Signature>& source) : operation<Signature>(source) {}
+    [[nodiscard]] const frame_type& type() const { return *this->core().type; }
+};
 
 }  // namespace
 
@@ -286,7 +294,8 @@ TEST_CASE("boxed_arguments_can_be_attempted_and_failed") {
     REQUIRE(token.attempt() == token_state::completed);
     CHECK(token.value() == 43);
 
-    auto aligned = token_of<void, four_lines>([](four_lines) { throw 1.5; }, four_lines{});
+    auto aligned =
+        token_of<void, const four_lines&>([](const four_lines&) { throw 1.5; }, four_lines{});
     CHECK(aligned.attempt() == token_state::executing);
     aligned.fail();
     CHECK(caught<double>(aligned.error()) == 1.5);
@@ -433,6 +442,17 @@ TEST_CASE("what_holds_parts_is_copied_if_all_its_parts_are") {
     CHECK_FALSE(repeatable<std::tuple<tree>>);
     CHECK_FALSE(repeatable<never>);
     CHECK_FALSE(repeatable<std::vector<never>>);
+}
+
+TEST_CASE("only_operations_with_traits_have_attempts") {
+    runtime rt({.cores = 1});
+    const auto twice = [](int n) { return 2 * n; };
+    const opened plain(rt.operation("plain", twice));
+    const opened with_traits(rt.operation("with traits", {.weight = weight::light}, twice));
+    const bool for_plain = plain.type().attempt != nullptr;
+    const bool for_traits = with_traits.type().attempt != nullptr;
+    CHECK_FALSE(for_plain);
+    CHECK(for_traits);
 }
 
 }  // namespace tokengate::test

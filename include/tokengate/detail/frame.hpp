@@ -316,7 +316,7 @@ struct frame_functions {
         .size_class = size_class_of(arguments::end),
         .trivial_result = outcome::value_place::trivial,
         .bulk = &bulk_functions<F, R, P...>::type,
-        .attempt = repeat_functions<F, R, P...>::attempt_if_possible,
+        .attempt = nullptr,  // see repeatable_frame
         .fail = repeat_functions<F, R, P...>::fail,
         .argument_bytes = repeat_functions<F, R, P...>::argument_bytes};
 

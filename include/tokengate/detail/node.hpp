@@ -46,7 +46,8 @@ struct frame_type {
     /// const object, so that they remain for another attempt. `completed` or `failed`: the token
     /// has ended as after run(). `executing`: the callable, or a copy, threw what is in `thrown`;
     /// the arguments are as they were, and the next is another attempt, fail() or
-    /// drop_arguments(). Null if an argument cannot be copied (tokengate::copied_for_retry).
+    /// drop_arguments(). Null if the operation has no traits that could ask for retries
+    /// (repeatable_frame), or an argument cannot be copied (tokengate::copied_for_retry).
     token_state (*attempt)(token_node&, std::exception_ptr& thrown) noexcept = nullptr;
     /// Instead of another attempt: destroys the arguments and keeps an exception, as if run() had
     /// met it. The token has failed.

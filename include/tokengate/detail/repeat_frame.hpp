@@ -121,4 +121,14 @@ struct repeat_functions {
     }
 };
 
+/// The frame type of an operation that may be retried: frame_functions::type with attempts. Others
+/// do without: one more place where the compiler may inline the callable makes it inline less in
+/// run() and in what the callable calls.
+template <class F, class R, class... P>
+inline constexpr frame_type repeatable_frame = [] {
+    frame_type made = frame_functions<F, R, P...>::type;
+    made.attempt = repeat_functions<F, R, P...>::attempt_if_possible;
+    return made;
+}();
+
 }  // namespace tokengate::detail
