@@ -314,7 +314,7 @@ class generic_operation : public detail::operation_handle {
     template <class R, class... A>
     detail::token_node* make(detail::admission how, detail::holders held_by, A&&... args) const {
         return detail::make_call<R, std::decay_t<A>...>(
-            core(), detail::frame_functions<F, R, std::decay_t<A>...>::type, how, held_by,
+            core(), detail::repeatable_frame<F, R, std::decay_t<A>...>, how, held_by,
             std::forward<A>(args)...);
     }
 };

@@ -79,21 +79,13 @@ class runtime {
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, const detail::traits_for<F>& traits,
                                  F&& callable) {
-        using stored = std::decay_t<F>;
-        if constexpr (detail::has_signature<stored>) {
-            return declare(name, traits, std::forward<F>(callable),
-                           std::type_identity<detail::signature_of<stored>>{});
-        } else {
-            return generic_operation<stored>(adopt(name, traits,
-                                                   std::make_unique<detail::callable_core<stored>>(
-                                                       nullptr, std::forward<F>(callable))));
-        }
+        return operation_of<true>(name, traits, std::forward<F>(callable));
     }
 
     /// The same with default traits.
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, F&& callable) {
-        return operation(name, detail::traits_for<F>{}, std::forward<F>(callable));
+        return operation_of<false>(name, detail::traits_for<F>{}, std::forward<F>(callable));
     }
 
     /// Blocks until no accepted token is unfinished, at one moment. Others may submit meanwhile;
@@ -151,7 +143,22 @@ class runtime {
     [[nodiscard]] std::vector<chain_info> open_chains() const;
 
   private:
-    template <class F, class R, class... P>
+    /// `retriable`: the traits may ask for retries.
+    template <bool retriable, class F>
+    [[nodiscard]] auto operation_of(std::string_view name, const detail::traits_for<F>& traits,
+                                    F&& callable) {
+        using stored = std::decay_t<F>;
+        if constexpr (detail::has_signature<stored>) {
+            return declare<retriable>(name, traits, std::forward<F>(callable),
+                                      std::type_identity<detail::signature_of<stored>>{});
+        } else {
+            return generic_operation<stored>(adopt(name, traits,
+                                                   std::make_unique<detail::callable_core<stored>>(
+                                                       nullptr, std::forward<F>(callable))));
+        }
+    }
+
+    template <bool retriable, class F, class R, class... P>
     [[nodiscard]] tokengate::operation<R(P...)> declare(std::string_view name,
                                                         const operation_traits& traits,
                                                         F&& callable, std::type_identity<R(P...)>) {
@@ -162,10 +169,15 @@ class runtime {
         using given = std::decay_t<F>;
         using stored = std::conditional_t<detail::wants_stop_token<given>,
                                           detail::stoppable<given, R, P...>, given>;
-        return tokengate::operation<R(P...)>(
-            adopt(name, traits,
-                  std::make_unique<detail::callable_core<stored>>(
-                      &detail::frame_functions<stored, R, P...>::type, std::forward<F>(callable))));
+        const detail::frame_type* frames = nullptr;
+        if constexpr (retriable) {
+            frames = &detail::repeatable_frame<stored, R, P...>;
+        } else {
+            frames = &detail::frame_functions<stored, R, P...>::type;
+        }
+        return tokengate::operation<R(P...)>(adopt(
+            name, traits,
+            std::make_unique<detail::callable_core<stored>>(frames, std::forward<F>(callable))));
     }
 
     // The library reads the traits, so that a new one changes nothing in the code of users.

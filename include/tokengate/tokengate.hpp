@@ -3,6 +3,7 @@
 /// All of TokenGate.
 #pragma once
 
+#include <tokengate/argument.hpp>
 #include <tokengate/blocking.hpp>
 #include <tokengate/bulk.hpp>
 #include <tokengate/config.hpp>
@@ -11,6 +12,7 @@
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
+#include <tokengate/resilience.hpp>
 #include <tokengate/runtime.hpp>
 #include <tokengate/stats.hpp>
 #include <tokengate/token.hpp>

@@ -150,6 +150,14 @@ struct raw_place {
             return *found;
         }
     }
+    [[nodiscard]] static const T& at(const void* where) noexcept {
+        const auto* found = std::launder(static_cast<const content*>(where));
+        if constexpr (boxed) {
+            return **found;
+        } else {
+            return *found;
+        }
+    }
 
     /// Builds the object from what `make()` returns, without a copy.
     template <class Make>
@@ -176,6 +184,9 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) noexcept
 
 [[nodiscard]] inline void* at_offset(token_node& node, std::size_t offset) noexcept {
     return reinterpret_cast<std::byte*>(&node) + offset;
+}
+[[nodiscard]] inline const void* at_offset(const token_node& node, std::size_t offset) noexcept {
+    return reinterpret_cast<const std::byte*>(&node) + offset;
 }
 
 /// Where a token keeps its result or its exception.
@@ -232,6 +243,8 @@ struct arguments_place {
 
 template <class F, class R, class... P>
 struct bulk_functions;
+template <class F, class R, class... P>
+struct repeat_functions;
 
 /// Calls a function with result R and parameters P with arguments that are stored; what is to be
 /// stored of its result.
@@ -302,13 +315,17 @@ struct frame_functions {
         }
     }
 
-    static constexpr frame_type type{.run = run,
-                                     .drop_arguments = drop_arguments,
-                                     .drop_outcome = drop_outcome,
-                                     .size = arguments::end,
-                                     .size_class = size_class_of(arguments::end),
-                                     .trivial_result = outcome::value_place::trivial,
-                                     .bulk = &bulk_functions<F, R, P...>::type};
+    static constexpr frame_type type{
+        .run = run,
+        .drop_arguments = drop_arguments,
+        .drop_outcome = drop_outcome,
+        .size = arguments::end,
+        .size_class = size_class_of(arguments::end),
+        .trivial_result = outcome::value_place::trivial,
+        .bulk = &bulk_functions<F, R, P...>::type,
+        .attempt = nullptr,  // see repeatable_frame
+        .fail = repeat_functions<F, R, P...>::fail,
+        .argument_bytes = repeat_functions<F, R, P...>::argument_bytes};
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {
@@ -358,3 +375,4 @@ token_node* make_call(operation_core& core, const frame_type& type, admission ho
 
 // What a frame's type refers to.
 #include <tokengate/detail/bulk_frame.hpp>
+#include <tokengate/detail/repeat_frame.hpp>

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <new>
 #include <string>
@@ -41,6 +42,19 @@ struct frame_type {
     bool trivial_result;
     /// The same for bulks; null: there are none.
     const bulk_type* bulk = nullptr;
+    /// Runs the callable once, with copies of the arguments where a parameter is no reference to a
+    /// const object, so that they remain for another attempt. `completed` or `failed`: the token
+    /// has ended as after run(). `executing`: the callable, or a copy, threw what is in `thrown`;
+    /// the arguments are as they were, and the next is another attempt, fail() or
+    /// drop_arguments(). Null if the operation has no traits that could ask for retries
+    /// (repeatable_frame), or an argument cannot be copied (tokengate::copied_for_retry).
+    token_state (*attempt)(token_node&, std::exception_ptr& thrown) noexcept = nullptr;
+    /// Instead of another attempt: destroys the arguments and keeps an exception, as if run() had
+    /// met it. The token has failed.
+    void (*fail)(token_node&, std::exception_ptr error) noexcept = nullptr;
+    /// How many bytes the arguments take, with what they hold (tokengate/argument.hpp); while they
+    /// are there.
+    std::size_t (*argument_bytes)(const token_node&) noexcept = nullptr;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
