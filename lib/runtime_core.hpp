@@ -3,15 +3,19 @@
 /// What is behind tokengate::runtime.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <tokengate/runtime.hpp>
 
+#include "domain/counters.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
 #include "resilience/timers.hpp"
@@ -37,6 +41,7 @@ class runtime_core {
     [[nodiscard]] stop_report stop(std::optional<steady_ns> deadline);
     void start();
     [[nodiscard]] runtime_stats stats() const;
+    [[nodiscard]] operation_stats stats_of(const operation_core& operation) const;
     [[nodiscard]] std::vector<chain_info> chains() const;
 
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
@@ -50,6 +55,8 @@ class runtime_core {
 
   private:
     [[nodiscard]] bool is_idle() const;
+    [[nodiscard]] bool all_finished() const;
+    void count(std::uint32_t first, std::span<operation_stats> operations) const;
     [[nodiscard]] bool closed();
     void kill_all();
     [[nodiscard]] std::uint64_t killed_so_far() const noexcept;
@@ -64,6 +71,8 @@ class runtime_core {
     timers timers_;  ///< ends before the workers' memory does
     std::mutex operations_lock_;
     std::map<std::string, std::unique_ptr<operation_core>, std::less<>> operations_;
+    zeroed_table<const operation_core*> by_number_;  ///< written before operation_count_
+    std::atomic<std::uint32_t> operation_count_{0};
     turn stop_lock_;         ///< one stop() or start() at a time
     bool joined_ = false;    ///< under stop_lock_: the workers have ended
     stop_report last_stop_;  ///< under stop_lock_

@@ -37,9 +37,7 @@ kill_result kill_popped(crew& owner, token_node& node) noexcept {
     // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
     if (!node.state.begin_execution()) {
         if (is_share(node)) {
-            // Release: as in kill_waiting().
-            owner.killed_outside[index_of(node.weight_class)].fetch_add(kill_unclaimed(owner, node),
-                                                                        std::memory_order_release);
+            owner.outside[node.operation->number].killed.add(kill_unclaimed(owner, node));
             drop_reference(node);
         } else {
             drop_husk(node);
@@ -66,13 +64,11 @@ void crew::pass_turn(strand& line) noexcept {
 
 void crew::kill_waiting() noexcept {
     const auto kill_one = [&](token_node& node) {
-        const std::size_t index = index_of(node.weight_class);
+        outside_counts& counted = outside[node.operation->number];
         const kill_result came = kill_popped(*this, node);
         if (came == kill_result::husk) return;
         give_back(in_flight, 1);
-        // Release: pairs with the acquire of whoever adds the counters up.
-        if (came == kill_result::killed)
-            killed_outside[index].fetch_add(1, std::memory_order_release);
+        if (came == kill_result::killed) counted.killed.add(1);
     };
     for (const auto& home : domains_) {
         for (unsigned l = 0; l < lane_count; ++l) {
@@ -98,14 +94,12 @@ void crew::kill_executing() noexcept {
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
             if (is_share(node)) return;
-            const std::size_t index = index_of(node.weight_class);
             // Those who wait for its turn are to be killed too, whether it returns or not. Nothing
             // runs any more, so that two of them cannot meet.
             if (node.serial && node.state.end_turn()) pass_turn(*node.line);
             const auto end = node.state.finish(token_state::killed, false);
             if (!end.won) return;
-            // Release: as above.
-            killed_outside[index].fetch_add(1, std::memory_order_release);
+            outside[node.operation->number].killed.add(1);
             wake_waiters(node, end);
         });
         kill_running_stretches(each);
@@ -128,13 +122,14 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
 }
 
 bool kill(token_node& node, end_reasons::prepared* why) noexcept {
-    const std::size_t index = index_of(node.weight_class);
     const token_state was = node.state.begin_killing();
     if (is_terminal(was)) return false;
     if (was == token_state::executing && !end_while_it_runs(node, token_state::killed, why)) {
         return false;
     }
+    // Not counted yet, the token keeps both alive.
     crew& owner = node.operation->runtime->workers();
+    outside_counts& counted = owner.outside[node.operation->number];
     if (was < token_state::executing) {
         owner.give_back(owner.in_flight, 1);
         // Nobody else finishes a token that is marked as doomed.
@@ -142,7 +137,7 @@ bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     }
     // Once it is counted, the runtime may end; not before the list of runtimes is free.
     const auto hold = hold_runtimes();
-    owner.killed_outside[index].fetch_add(1, std::memory_order_seq_cst);
+    counted.killed.add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
     return true;
 }
@@ -166,7 +161,7 @@ void time_out(token_node& node, std::string_view why) noexcept {
     }
     if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) return;
     crew& owner = node.operation->runtime->workers();
-    owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);
+    owner.outside[node.operation->number].timed_out.add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
 }
 

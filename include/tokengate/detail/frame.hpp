@@ -65,6 +65,7 @@ struct operation_core {
     runtime_core* runtime = nullptr;
     const lead_traits* lead = nullptr;  ///< its calls open chains
     call_key name_key;                  ///< hashes of the operation's or anchor's name
+    std::uint32_t number = 0;           ///< in its runtime, from 0 up
     weight weight_class = weight::medium;
     call_keys keys = call_keys::none;
     bool serial = false;     ///< tokens with equal keys run one at a time
