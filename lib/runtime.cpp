@@ -40,7 +40,8 @@ bool display_wanted() {
 runtime_core::runtime_core(const config& wanted)
     : settings_(resolve(wanted, machine_)),
       crew_(this, settings_, *machine_),
-      gate_(crew_, settings_) {
+      gate_(crew_, settings_),
+      by_number_(settings_.operation_limit) {
     prepare_heavy_fences();
     enlist_runtime(*this);
     try {
@@ -118,37 +119,32 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
                               "' exists already in this runtime: names are unique, choose another "
                               "or keep the handle of the first");
     }
+    // Relaxed: written under the lock.
+    const std::uint32_t number = operation_count_.load(std::memory_order_relaxed);
+    if (number == settings_.operation_limit) {
+        throw operation_error(
+            "operation '" + std::string(name) + "' is one too many: this runtime has " +
+            std::to_string(number) +
+            " already, which is its operation_limit. Set that higher (TOKENGATE_OPERATION_LIMIT), "
+            "or declare an operation once and keep its handle");
+    }
     // Only for an operation that nothing else is said against.
     if (operation->run_timer != nullptr) timers_.start();
-    operation_core& kept = *operation;
+    operation->number = number;
+    operation_core& added = *operation;
     operations_.emplace(name, declared{.core = std::move(operation), .aside = std::move(aside)});
-    kept.older = newest_.load(std::memory_order_relaxed);
     if (paused_) {
-        kept.aside->pause();
-        kept.special = true;
+        added.aside->pause();
+        added.special = true;
     }
-    // Release: pairs with the acquire in for_each_operation().
-    newest_.store(&kept, std::memory_order_release);
-    return kept;
+    by_number_[number] = &added;
+    // Release: pairs with the acquire of whoever goes through the operations, by number.
+    operation_count_.store(number + 1, std::memory_order_release);
+    return added;
 }
 
 bool runtime_core::is_idle() const {
-    // What has finished is counted before what was accepted, so that equal sums prove a moment at
-    // which nothing was in flight (lib/domain/README.md).
-    std::uint64_t finished = 0;
-    crew_.for_each_worker([&](const worker& each) {
-        for (std::size_t i = 0; i < weight_count; ++i) {
-            finished += each.completed[i].value() + each.failed[i].value() + each.killed[i].value();
-            finished += each.overtaken[i].completed.load(std::memory_order_acquire) +
-                        each.overtaken[i].failed.load(std::memory_order_acquire);
-        }
-    });
-    for (const auto& each : crew_.killed_outside) finished += each.load(std::memory_order_acquire);
-    for (const auto& each : crew_.timed_out) finished += each.load(std::memory_order_acquire);
-    std::array<std::uint64_t, weight_count> accepted{};
-    std::array<std::uint64_t, weight_count> refused{};
-    gate_.count(accepted, refused);
-    if (accepted[0] + accepted[1] + accepted[2] != finished) return false;
+    if (!all_finished()) return false;
     // A worker between two tokens may still have to leave the chains of those that have ended. One
     // that executes has a token that was killed, which keeps its chain open by right.
     bool left = true;
@@ -255,15 +251,6 @@ void runtime_core::kill_at_deadline() {
     last_stop_.killed = killed_so_far() - before;
 }
 
-std::uint64_t runtime_core::killed_so_far() const noexcept {
-    std::uint64_t sum = 0;
-    crew_.for_each_worker([&](const worker& each) {
-        for (const own_counter& count : each.killed) sum += count.value();
-    });
-    for (const auto& each : crew_.killed_outside) sum += each.load(std::memory_order_acquire);
-    return sum;
-}
-
 void runtime_core::start() {
     if (called_from_own_worker() || forked()) {
         throw error(forked() ? "start() was called in a child process after fork(): create a new "
@@ -294,55 +281,6 @@ std::vector<chain_info> runtime_core::chains() const {
             [&](const worker& each) { spare += each.memberships.held_of(number); });
         return spare;
     });
-}
-
-runtime_stats runtime_core::stats() const {
-    runtime_stats snapshot;
-    snapshot.domains.resize(settings_.cores);
-    // What has finished comes before what was accepted, so that no difference is negative.
-    for (std::size_t i = 0; i < weight_count; ++i) {
-        snapshot.by_weight[i].killed = crew_.killed_outside[i].load(std::memory_order_acquire);
-        snapshot.by_weight[i].timed_out = crew_.timed_out[i].load(std::memory_order_acquire);
-    }
-    crew_.for_each_worker([&](const worker& each) {
-        domain_stats& home = snapshot.domains[each.domain_index()];
-        for (std::size_t i = 0; i < weight_count; ++i) {
-            snapshot.by_weight[i].completed += each.completed[i].value();
-            snapshot.by_weight[i].failed += each.failed[i].value();
-            snapshot.by_weight[i].killed += each.killed[i].value();
-            home.executed[i] += each.executed[i].value();
-            const std::uint64_t done = each.overtaken[i].completed.load(std::memory_order_acquire);
-            const std::uint64_t thrown = each.overtaken[i].failed.load(std::memory_order_acquire);
-            snapshot.by_weight[i].completed += done;
-            snapshot.by_weight[i].failed += thrown;
-            home.executed[i] += done + thrown;
-        }
-        home.stolen += each.stolen.value();
-        home.parked += each.parked.value();
-        home.anchored += each.anchored.value();
-        home.escapes += each.escapes.value();
-        ++home.workers;
-    });
-    const auto keys = crew_.sticky_keys.count();
-    snapshot.locality = {
-        .pinned_keys = keys.pinned_slots,
-        .pinned_tokens = keys.pins,
-        .serial_keys = crew_.strands.count(),
-        .open_chains = count_open_chains(this),
-        .redirected = gate_.redirected(),
-        .short_of_reserves = crew_.short_of_reserves.load(std::memory_order_relaxed)};
-    std::array<std::uint64_t, weight_count> accepted{};
-    std::array<std::uint64_t, weight_count> refused{};
-    gate_.count(accepted, refused);
-    for (std::size_t i = 0; i < weight_count; ++i) {
-        snapshot.by_weight[i].accepted = accepted[i];
-        snapshot.by_weight[i].refused = refused[i];
-    }
-    for (const crew::bind_failure& each : crew_.bind_failures()) {
-        ++snapshot.domains[each.domain].bind_failures;
-        snapshot.bind_errors.push_back(each.error);
-    }
-    return snapshot;
 }
 
 void runtime_core::display() const {

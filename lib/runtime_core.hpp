@@ -4,16 +4,19 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <tokengate/runtime.hpp>
 
 #include "domain/backlog.hpp"
+#include "domain/counters.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
 #include "resilience/run_timeout.hpp"
@@ -40,6 +43,7 @@ class runtime_core {
     [[nodiscard]] stop_report stop(std::optional<steady_ns> deadline);
     void start();
     [[nodiscard]] runtime_stats stats() const;
+    [[nodiscard]] operation_stats stats_of(const operation_core& operation) const;
     [[nodiscard]] std::vector<chain_info> chains() const;
 
     /// @throws runtime_forked (so do the next four)
@@ -63,6 +67,8 @@ class runtime_core {
 
   private:
     [[nodiscard]] bool is_idle() const;
+    [[nodiscard]] bool all_finished() const;
+    void count(std::uint32_t first, std::span<operation_stats> operations) const;
     [[nodiscard]] bool closed();
     void kill_at_deadline();
     void count_killed(const operation_core& operation, std::size_t dead) noexcept;
@@ -73,10 +79,8 @@ class runtime_core {
     template <class Visit>
     void for_each_operation(Visit&& visit) const {
         // Acquire: pairs with the release in adopt().
-        for (operation_core* each = newest_.load(std::memory_order_acquire); each != nullptr;
-             each = each->older) {
-            visit(*each);
-        }
+        const std::uint32_t count = operation_count_.load(std::memory_order_acquire);
+        for (std::uint32_t i = 0; i < count; ++i) visit(*by_number_[i]);
     }
     [[nodiscard]] std::uint64_t killed_so_far() const noexcept;
     [[nodiscard]] bool called_from_own_worker() const noexcept;
@@ -95,7 +99,8 @@ class runtime_core {
     std::mutex operations_lock_;
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
     bool paused_ = false;  ///< under operations_lock_: so is each operation from the start
-    std::atomic<operation_core*> newest_{nullptr};  ///< the list of all; they are only ever added
+    zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
+    std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does
     turn stop_lock_;         ///< one stop() or start() at a time
     bool joined_ = false;    ///< under stop_lock_: the workers have ended

@@ -46,6 +46,7 @@ struct first_cores {
 /// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
 /// | deque_capacity | TOKENGATE_DEQUE_CAPACITY | 2 to 2^20 a kind, rounded up to a power of two |
 /// | sticky_slots | TOKENGATE_STICKY_SLOTS | 16 to 2^24, rounded up to a power of two |
+/// | operation_limit | TOKENGATE_OPERATION_LIMIT | 1 to 2^20 operations a runtime |
 /// | reserve_workers | TOKENGATE_RESERVE_WORKERS | 0 to 256 a domain |
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
 /// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
@@ -64,6 +65,7 @@ struct config {
     std::optional<std::int64_t> in_flight_limit = {};   ///< tokens accepted and not yet finished
     std::optional<int> deque_capacity = {};   ///< tokens that a worker keeps of those it creates
     std::optional<int> sticky_slots = {};     ///< places for sticky keys in flight
+    std::optional<int> operation_limit = {};  ///< operations that a runtime can have
     std::optional<int> reserve_workers = {};  ///< threads that stand in for blocked workers
     std::optional<int> retry_stride = {};     ///< fresh tokens between two retries
     std::optional<std::chrono::microseconds> spin_time = {};  ///< an idle worker's spin
@@ -85,6 +87,7 @@ struct settings {
     std::size_t in_flight_limit = 1;
     std::size_t deque_capacity = 2;
     std::size_t sticky_slots = 16;
+    std::uint32_t operation_limit = 1;
     unsigned reserve_workers = 0;
     unsigned retry_stride = 1;
     std::chrono::microseconds spin_time{0};

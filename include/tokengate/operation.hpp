@@ -19,12 +19,16 @@
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
+#include <tokengate/stats.hpp>
 #include <tokengate/token.hpp>
 #include <tokengate/weight.hpp>
 
 namespace tokengate {
 
 namespace detail {
+
+/// What was counted of an operation.
+[[nodiscard]] operation_stats stats_of(const operation_core& operation);
 
 /// What operations of all signatures share.
 class operation_handle {
@@ -34,6 +38,10 @@ class operation_handle {
 
     /// Its weight class.
     [[nodiscard]] weight weight_class() const noexcept { return core_->weight_class; }
+
+    /// A snapshot of its counters, exact while the runtime is idle. Cost: proportional to the
+    /// threads that submit and run tokens; no lock on the paths that count.
+    [[nodiscard]] operation_stats stats() const { return stats_of(*core_); }
 
     /// From now on no token of this operation begins, but those that a worker has taken up already:
     /// they wait in order, and later calls wait behind them. Other operations do not notice. Ends

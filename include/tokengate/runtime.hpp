@@ -75,7 +75,8 @@ class runtime {
     ///                operation of that signature, otherwise a generic_operation. If its first
     ///                parameter is a std::stop_token, that is no parameter of the operation: each
     ///                run gets its own, this_token::stop_token().
-    /// @throws operation_error if the name is empty or taken
+    /// @throws operation_error if the name is empty or taken, or if there are `operation_limit`
+    ///         operations already
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, const detail::traits_for<F>& traits,
                                  F&& callable) {
@@ -134,8 +135,8 @@ class runtime {
     /// The machine as this runtime sees it.
     [[nodiscard]] const tokengate::topology& topology() const noexcept;
 
-    /// A snapshot of the counters. Cost: proportional to threads, domains and sticky slots, some 50
-    /// microseconds by default; no lock on the paths that count.
+    /// A snapshot of the counters. Cost: proportional to threads times operations, and to sticky
+    /// slots, some 50 microseconds by default; no lock on the paths that count.
     [[nodiscard]] runtime_stats stats() const;
 
     /// The chains that are open at this moment, in no order. Cost: proportional to the chains that

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tokengate/weight.hpp>
@@ -26,6 +27,25 @@ struct token_counts {
     [[nodiscard]] std::uint64_t in_flight() const noexcept {
         return accepted - completed - failed - killed - timed_out;
     }
+
+    /// Adds the counts of another group.
+    token_counts& operator+=(const token_counts& other) noexcept {
+        accepted += other.accepted;
+        completed += other.completed;
+        failed += other.failed;
+        killed += other.killed;
+        timed_out += other.timed_out;
+        refused += other.refused;
+        return *this;
+    }
+};
+
+/// What was counted of one operation.
+struct operation_stats {
+    std::string_view name;  ///< the one it was declared under; valid to the end of the process
+    weight weight_class = weight::medium;
+    token_counts counts;           ///< its tokens
+    std::uint64_t executions = 0;  ///< of these, tokens whose callable was run
 };
 
 /// What the workers of one domain have done.
@@ -53,6 +73,7 @@ struct locality_stats {
 /// A snapshot of a runtime's counters, exact while the runtime is idle.
 struct runtime_stats {
     std::array<token_counts, weight_count> by_weight;  ///< by index_of(weight)
+    std::vector<operation_stats> operations;           ///< in the order of their declaration
     std::vector<domain_stats> domains;                 ///< by domain index
     locality_stats locality;                           ///< keys and chains
     std::vector<std::string> bind_errors;              ///< what went wrong for unpinned workers
@@ -60,14 +81,7 @@ struct runtime_stats {
     /// All classes together.
     [[nodiscard]] token_counts total() const noexcept {
         token_counts sum;
-        for (const token_counts& each : by_weight) {
-            sum.accepted += each.accepted;
-            sum.completed += each.completed;
-            sum.failed += each.failed;
-            sum.killed += each.killed;
-            sum.timed_out += each.timed_out;
-            sum.refused += each.refused;
-        }
+        for (const token_counts& each : by_weight) sum += each;
         return sum;
     }
 };

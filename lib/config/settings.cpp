@@ -25,6 +25,7 @@ constexpr std::int64_t largest_in_flight = std::int64_t{1} << 40;
 constexpr std::int64_t largest_deque = std::int64_t{1} << 20;
 constexpr std::int64_t fewest_sticky_slots = 16;
 constexpr std::int64_t most_sticky_slots = std::int64_t{1} << 24;
+constexpr std::int64_t most_operations = std::int64_t{1} << 20;
 constexpr std::int64_t most_reserve_workers = 256;
 constexpr std::int64_t largest_stride = 1'000'000;
 constexpr std::int64_t largest_spin_us = 1'000'000;
@@ -201,6 +202,9 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     result.sticky_slots = std::bit_ceil(static_cast<std::size_t>(
         ask.number("sticky_slots", "TOKENGATE_STICKY_SLOTS", wide(wanted.sticky_slots),
                    usual::sticky_slots, fewest_sticky_slots, most_sticky_slots)));
+    result.operation_limit = static_cast<std::uint32_t>(
+        ask.number("operation_limit", "TOKENGATE_OPERATION_LIMIT", wide(wanted.operation_limit),
+                   usual::operation_limit, 1, most_operations));
     result.reserve_workers = static_cast<unsigned>(
         ask.number("reserve_workers", "TOKENGATE_RESERVE_WORKERS", wide(wanted.reserve_workers),
                    usual::reserve_workers, 0, most_reserve_workers));

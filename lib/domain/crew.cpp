@@ -17,6 +17,7 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
       idle_reserve(std::size_t{chosen.cores} * chosen.reserve_workers),
       sticky_keys(chosen.sticky_slots),
       strands(chosen.sticky_slots),
+      outside(chosen.operation_limit),
       runtime_(runtime),
       settings_(chosen),
       pins_(chosen.binding && machine.binds()) {
@@ -42,7 +43,7 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
         throw resource_error("the lanes of " + std::to_string(chosen.cores) +
                              " mailboxes with room for " + std::to_string(chosen.mailbox_capacity) +
                              " tokens each do not fit into memory: set a smaller "
-                             "mailbox_capacity, or fewer cores");
+                             "mailbox_capacity or operation_limit, or fewer cores");
     }
 }
 

@@ -206,17 +206,14 @@ class crew {
 
     [[nodiscard]] const runtime_core* runtime() const noexcept { return runtime_; }
 
-    credit_pool in_flight;     ///< room for tokens accepted and not yet finished
-    event_count room;          ///< blocked submitters
-    event_count quiet;         ///< threads that wait until nothing is in flight
-    idle_set idle;             ///< workers with nothing to do
-    idle_set idle_reserve;     ///< reserve workers that stand in and have nothing to do
-    sticky_table sticky_keys;  ///< where the keys of colocated tokens in flight are
-    strand_table strands;      ///< the keys of serial tokens in flight
-    /// Tokens killed by others than the worker that would have run them; several may write.
-    std::array<std::atomic<std::uint64_t>, weight_count> killed_outside{};
-    /// Tokens that have missed a deadline; several may write.
-    std::array<std::atomic<std::uint64_t>, weight_count> timed_out{};
+    credit_pool in_flight;                 ///< room for tokens accepted and not yet finished
+    event_count room;                      ///< blocked submitters
+    event_count quiet;                     ///< threads that wait until nothing is in flight
+    idle_set idle;                         ///< workers with nothing to do
+    idle_set idle_reserve;                 ///< reserve workers that stand in and have nothing to do
+    sticky_table sticky_keys;              ///< where the keys of colocated tokens in flight are
+    strand_table strands;                  ///< the keys of serial tokens in flight
+    zeroed_table<outside_counts> outside;  ///< by operation; any thread may write
     /// Times that nobody could be had to stand in for a blocked worker; several may write.
     std::atomic<std::uint64_t> short_of_reserves{0};
 

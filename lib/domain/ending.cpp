@@ -51,9 +51,7 @@ kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) 
         if (is_pass(node)) {
             node.operation->aside->drop_pass(node);
         } else if (is_share(node)) {
-            // Release: as in kill_waiting().
-            owner.killed_outside[index_of(node.weight_class)].fetch_add(kill_unclaimed(owner, node),
-                                                                        std::memory_order_release);
+            owner.outside[node.operation->number].killed.add(kill_unclaimed(owner, node));
             drop_reference(node);
         } else {
             drop_husk(node);
@@ -82,13 +80,11 @@ void crew::pass_turn(strand& line) noexcept {
 
 void crew::kill_waiting() noexcept {
     const auto kill_one = [&](token_node& node) {
-        const std::size_t index = index_of(node.weight_class);
+        outside_counts& counted = outside[node.operation->number];
         const kill_result came = kill_popped(*this, node);
         if (came == kill_result::husk) return;
         give_back(in_flight, 1);
-        // Release: pairs with the acquire of whoever adds the counters up.
-        if (came == kill_result::killed)
-            killed_outside[index].fetch_add(1, std::memory_order_release);
+        if (came == kill_result::killed) counted.killed.add(1);
     };
     for (const auto& home : domains_) {
         for (unsigned l = 0; l < lane_count; ++l) {
@@ -114,14 +110,12 @@ void crew::kill_executing() noexcept {
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
             if (is_share(node)) return;
-            const std::size_t index = index_of(node.weight_class);
             // Those who wait for its turn are to be killed too, whether it returns or not. Nothing
             // runs any more, so that two of them cannot meet.
             if (node.serial && node.state.end_turn()) pass_turn(*node.line);
             const auto end = node.state.finish(token_state::killed, false);
             if (!end.won) return;
-            // Release: as above.
-            killed_outside[index].fetch_add(1, std::memory_order_release);
+            outside[node.operation->number].killed.add(1);
             wake_waiters(node, end);
         });
         kill_running_stretches(each);
@@ -144,7 +138,6 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
 }
 
 bool kill(token_node& node, end_reasons::prepared* why) noexcept {
-    const std::size_t index = index_of(node.weight_class);
     state_word::condemned found;
     for (;;) {
         found = node.state.begin_killing();
@@ -154,7 +147,9 @@ bool kill(token_node& node, end_reasons::prepared* why) noexcept {
         // It has ended by itself, or is to run once more.
         if (is_terminal(node.state.phase())) return false;
     }
+    // Not counted yet, the token keeps both alive.
     crew& owner = node.operation->runtime->workers();
+    outside_counts& counted = owner.outside[node.operation->number];
     if (found.was != token_state::executing) {
         if (!found.aside) owner.give_back(owner.in_flight, 1);
         const bool had_turn = found.aside || found.was == token_state::admitted;
@@ -163,7 +158,7 @@ bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     }
     // Once it is counted, the runtime may end; not before the list of runtimes is free.
     const auto hold = hold_runtimes();
-    owner.killed_outside[index].fetch_add(1, std::memory_order_seq_cst);
+    counted.killed.add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
     return true;
 }
@@ -201,8 +196,7 @@ std::size_t crew::kill_executing_of(operation_core& operation, std::string_view 
                 dead += kill_share(*node, kept).value_or(0);
             } else if (end_while_it_runs(*node, token_state::killed, kept)) {
                 ++dead;
-                killed_outside[index_of(node->weight_class)].fetch_add(1,
-                                                                       std::memory_order_seq_cst);
+                outside[operation.number].killed.add(1, std::memory_order_seq_cst);
                 tell_quiet();
             }
             drop_reference(*node);
@@ -215,7 +209,7 @@ void time_out(token_node& node, std::string_view why) noexcept {
     auto reason = prepare_reason(node, why);
     if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) return;
     crew& owner = node.operation->runtime->workers();
-    owner.timed_out[index_of(node.weight_class)].fetch_add(1, std::memory_order_seq_cst);
+    owner.outside[node.operation->number].timed_out.add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
 }
 

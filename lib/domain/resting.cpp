@@ -128,9 +128,9 @@ bool worker::run_awaited(token_node& awaited) noexcept {
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
-        const std::size_t index = index_of(awaited.weight_class);
+        run_counts& counted = counts_of(awaited);
         in_flight_purse.earn();
-        if (kill_begun(crew_, awaited, false, true)) killed[index].add();
+        if (kill_begun(crew_, awaited, false, true)) counted.killed.add();
     } else {
         execute(awaited, grip::husk);
     }

@@ -83,7 +83,7 @@ void end_claim(crew& owner, token_node& node, const claim& killed) noexcept {
 struct taken_over {
     token_node* node = nullptr;
     claim killed;
-    worker::taken_counts* counts = nullptr;
+    taken_counts* counts = nullptr;
 };
 
 // One at a time: arguments are not destroyed while the worker is held, lest their destructors wait
@@ -96,9 +96,8 @@ std::optional<taken_over> take_over_one(worker& busy, const token_node* only) no
         const claim killed = take_over(whole_of(each));
         if (!killed.any()) return;
         node.state.retain();
-        found = {.node = &node,
-                 .killed = killed,
-                 .counts = &busy.overtaken[index_of(node.weight_class)]};
+        found = {
+            .node = &node, .killed = killed, .counts = &busy.overtaken[node.operation->number]};
     });
     return found.node != nullptr ? std::optional(found) : std::nullopt;
 }
@@ -107,9 +106,8 @@ std::optional<taken_over> take_over_one(worker& busy, const token_node* only) no
 std::size_t end_taken(crew& owner, const taken_over& found) noexcept {
     end_claim(owner, *found.node, found.killed);
     drop_reference(*found.node);
-    // Release: pairs with the acquire of whoever adds the counters up.
-    found.counts->completed.fetch_add(found.killed.completed, std::memory_order_release);
-    found.counts->failed.fetch_add(found.killed.failed, std::memory_order_release);
+    found.counts->completed.add(found.killed.completed);
+    found.counts->failed.add(found.killed.failed);
     return found.killed.elements;
 }
 
@@ -123,6 +121,7 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
     // An element that has not been counted keeps the runtime alive, and so does the lock; without
     // it, one that has been claimed here, and is counted at the end.
     crew& owner = node.operation->runtime->workers();
+    outside_counts& counted = owner.outside[node.operation->number];
     const auto free_list = [&] {
         if (!hold) return;
         hold.unlock();
@@ -144,8 +143,7 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
     if (dead != 0) {
         // Once they are counted, the runtime may end; not before the list of runtimes is free.
         const auto counting = hold_runtimes();
-        owner.killed_outside[index_of(node.weight_class)].fetch_add(dead,
-                                                                    std::memory_order_seq_cst);
+        counted.killed.add(dead, std::memory_order_seq_cst);
         owner.tell_quiet();
     }
     free_list();
@@ -227,10 +225,10 @@ std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept {
 
 void crew::kill_running_stretches(worker& busy) noexcept {
     while (const auto found = take_over_one(busy, nullptr)) {
-        const std::size_t index = index_of(found->node->weight_class);
+        outside_counts& counted = outside[found->node->operation->number];
         declare_killed(*found->node);
-        // Release: as in kill_executing(), where nothing is counted before it is terminal either.
-        killed_outside[index].fetch_add(end_taken(*this, *found), std::memory_order_release);
+        // Nothing is counted before it is terminal, as in kill_executing().
+        counted.killed.add(end_taken(*this, *found));
     }
 }
 

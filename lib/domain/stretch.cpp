@@ -60,7 +60,7 @@ void note_pace(operation_core& operation, steady_ns taken, std::size_t elements)
 void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_reference) noexcept {
     share& of = share_of(node);
     bulk_core& bulk = *of.bulk;
-    const std::size_t index = index_of(node.weight_class);
+    run_counts& counted = counts_of(node);
     const std::size_t first = of.first_of(number);
     const std::size_t last = of.end_of(number);
     memberships.give_up(node.chained ? node.calls : nullptr);
@@ -128,7 +128,7 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
             }
         }
     }
-    executed[index].add(ran);
+    counted.executed.add(ran);
     if (node.chained) memberships.give_up();
     // Given back before anyone can see them done, so that who has seen it finds room.
     if (of.way != route::here) {
@@ -141,11 +141,11 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     // all tokens done.
     if (ended == 0) return;
     if (dead != 0) {
-        killed[index].add(dead);
+        counted.killed.add(dead);
         return;
     }
-    if (failures != 0) failed[index].add(failures);
-    completed[index].add(ended - failures);
+    if (failures != 0) counted.failed.add(failures);
+    counted.completed.add(ended - failures);
 }
 
 }  // namespace tokengate::detail

@@ -40,7 +40,9 @@ void name_this_thread(unsigned domain, std::size_t number_in_domain) noexcept {
 }  // namespace
 
 worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen)
-    : crew_(owner),
+    : counts(chosen.operation_limit),
+      overtaken(chosen.operation_limit),
+      crew_(owner),
       home_(home),
       index_(index),
       reserve_(index >= chosen.workers_per_core),
@@ -387,10 +389,10 @@ void worker::run_attended(token_node& node) noexcept {
 
 // The runtime is out of time, or somebody has killed the tokens of an operation.
 void worker::run_too_late(token_node& node, std::string_view why) noexcept {
-    const std::size_t index = index_of(node.weight_class);
+    run_counts& counted = counts_of(node);
     const kill_result came = kill_popped(crew_, node, why);
     if (came != kill_result::husk) in_flight_purse.earn();
-    if (came == kill_result::killed) killed[index].add();
+    if (came == kill_result::killed) counted.killed.add();
 }
 
 void worker::execute(token_node& node, grip held) noexcept { execute_begun(node, held); }
@@ -405,9 +407,9 @@ void worker::execute_begun(token_node& node, grip held) noexcept {
 
 // What most tokens need; all of it in the caller.
 void worker::execute_free(token_node& node, grip held) noexcept {
-    const std::size_t index = index_of(node.weight_class);
+    run_counts& counted = counts_of(node);
     const frame_type& type = node.type();
-    const token_state outcome = run_callable(node);
+    const token_state outcome = run_callable(node, counted);
     // Given back before anyone can see the token done, so that who has seen it finds room.
     if (node.way != route::here) [[likely]]
         earn_in_flight();
@@ -421,12 +423,12 @@ void worker::execute_free(token_node& node, grip held) noexcept {
         return;
     }
     // Counted after it is terminal: who finds the runtime idle finds all tokens done.
-    (outcome == token_state::completed ? completed : failed)[index].add();
+    (outcome == token_state::completed ? counted.completed : counted.failed).add();
 }
 
 void worker::execute_anchored(token_node& node, grip held) noexcept {
     const bool owns_reference = held != grip::husk;
-    const std::size_t index = index_of(node.weight_class);
+    run_counts& counted = counts_of(node);
     memberships.give_up(node.chained ? node.calls : nullptr);
     if (node.anchored()) {
         // Its line comes while the callable runs.
@@ -435,7 +437,7 @@ void worker::execute_anchored(token_node& node, grip held) noexcept {
         if (home_of(node) != home_.number) [[unlikely]]
             escapes.add();
     }
-    const token_state outcome = run_callable(node);
+    const token_state outcome = run_callable(node, counted);
     if (node.anchored()) {
         // If nobody else holds the token, its membership may serve the next one of the chain.
         const bool unseen = owns_reference && node.state.unshared();
@@ -461,10 +463,10 @@ void worker::execute_anchored(token_node& node, grip held) noexcept {
         crew_.strands.leave(*line);
     }
     if (won) [[likely]]
-        (outcome == token_state::completed ? completed : failed)[index].add();
+        (outcome == token_state::completed ? counted.completed : counted.failed).add();
 }
 
-token_state worker::run_callable(token_node& node) noexcept {
+token_state worker::run_callable(token_node& node, run_counts& counted) noexcept {
     // Relaxed: a number for people to look at.
     node.domain.store(static_cast<std::uint16_t>(home_.number), std::memory_order_relaxed);
     execution_stack::frame frame(&node);
@@ -473,7 +475,7 @@ token_state worker::run_callable(token_node& node) noexcept {
     const token_state outcome = node.type().run(node);
     --depth_;
     executing.pop();
-    executed[index_of(node.weight_class)].add();
+    counted.executed.add();
     return outcome;
 }
 

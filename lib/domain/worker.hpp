@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include <tokengate/detail/node.hpp>
+#include <tokengate/detail/frame.hpp>
 
 #include "domain/counters.hpp"
 #include "domain/crew.hpp"
@@ -261,17 +261,9 @@ class alignas(64) worker {
     event_count resumed;           ///< any thread: notified when a reserve is to stand in
     execution_stack executing;     ///< any thread may inspect
     membership_store memberships;  ///< of the chain that it works on
-    counters_by_weight executed;   ///< tokens whose callable it ran
-    counters_by_weight completed;
-    counters_by_weight failed;
-    counters_by_weight killed;
-    /// Tokens of a bulk that it has run, counted by those who have killed the rest of their stretch
-    /// while it is busy; several may write.
-    struct taken_counts {
-        std::atomic<std::uint64_t> completed{0};
-        std::atomic<std::uint64_t> failed{0};
-    };
-    std::array<taken_counts, weight_count> overtaken;
+    /// By operation; any thread may read. What others write is apart.
+    zeroed_table<run_counts> counts;
+    zeroed_table<taken_counts> overtaken;
     own_counter stolen;    ///< tokens taken from other domains
     own_counter parked;    ///< times it went to sleep
     own_counter anchored;  ///< anchored tokens whose callable it ran
@@ -358,7 +350,11 @@ class alignas(64) worker {
         if (in_flight_purse.count() >= crew_.in_flight.block()) [[unlikely]]
             settle_finished();
     }
-    [[gnu::always_inline]] inline token_state run_callable(token_node& node) noexcept;
+    [[nodiscard]] run_counts& counts_of(const token_node& node) noexcept {
+        return counts[node.operation->number];
+    }
+    [[gnu::always_inline]] inline token_state run_callable(token_node& node,
+                                                           run_counts& counted) noexcept;
     [[gnu::always_inline]] inline void execute_begun(token_node& node, grip held) noexcept;
     [[gnu::always_inline]] inline void execute_free(token_node& node, grip held) noexcept;
     [[gnu::noinline]] void execute_anchored(token_node& node, grip held) noexcept;

@@ -138,7 +138,7 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
                                    .cursor = 0,
                                    .pending = share::one_stretch * stretches + taken};
     try {
-        accept(operation, weight_class, taken);
+        accept(operation, taken);
     } catch (...) {
         if (chained) node->calls->leave_and_release();
         bulk.shares.pop_back();
@@ -162,8 +162,8 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
 }
 
 // As in commit().
-void gate::accept(operation_core& operation, weight weight_class, std::size_t count) {
-    own_counter& accepted = submitters_.mine().accepted[index_of(weight_class)];
+void gate::accept(operation_core& operation, std::size_t count) {
+    own_counter& accepted = submitters_.mine().counts[operation.number].accepted;
     accepted.add(count);
     light_fence();
     if (crew_.current_phase() != phase::open) [[unlikely]]

@@ -27,7 +27,7 @@ constexpr std::uint64_t number_block = 64;
 }  // namespace
 
 gate::gate(crew& workers, const settings& chosen)
-    : crew_(workers), placement_(chosen), submitters_(chosen.cores) {}
+    : crew_(workers), placement_(chosen), submitters_(chosen.cores, chosen.operation_limit) {}
 
 gate::anchorage::~anchorage() {
     if (line_ != nullptr) crew_.strands.leave(*line_);
@@ -125,7 +125,7 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
                                 call_key key) {
     if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
-        submitters_.mine().refused[index_of(operation.weight_class)].add();
+        submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }
     // The type of a generic operation's call is not timed yet.
@@ -219,14 +219,13 @@ bool gate::may_stay(const worker* self, unsigned domain) noexcept {
 // What is the same for all calls: room, a node, its number, and where it goes. Null if refused.
 token_node* gate::admit(operation_core& operation, const frame_type& type, admission how,
                         submitter& mine, const reservation& wanted, ties bound) {
-    const weight weight_class = operation.weight_class;
     const operation_label* label = find_label(*operation.label, type);
     unsigned domain = wanted.where.domain;
     route way = wanted.way;
     if (!reserve_at_hand(mine, domain, wanted.which, way)) [[unlikely]] {
         reservation room = wanted;
         if (!reserve_slowly(operation, room, how)) {
-            mine.refused[index_of(weight_class)].add();
+            mine.counts[operation.number].refused.add();
             return nullptr;
         }
         domain = room.where.domain;
@@ -250,7 +249,7 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
 void gate::commit(token_node& node, holders held_by) {
     submitter& mine = submitters_.mine();
     const weight weight_class = node.weight_class;
-    own_counter& accepted = mine.accepted[index_of(weight_class)];
+    own_counter& accepted = mine.counts[node.operation->number].accepted;
     // Counted first, then the phase: stop() writes the phase first and then counts. So either it
     // counts this token, and its workers stay, or this sees that the runtime has closed.
     accepted.add();
@@ -409,12 +408,20 @@ void gate::renew_positions(submitter& mine, weight weight_class) noexcept {
     block.where = placement_.of(weight_class, block.next);
 }
 
-void gate::count(std::array<std::uint64_t, weight_count>& accepted,
-                 std::array<std::uint64_t, weight_count>& refused) const {
+std::uint64_t gate::accepted(std::uint32_t operations) const {
+    std::uint64_t sum = 0;
     submitters_.for_each([&](const submitter& each) {
-        for (std::size_t i = 0; i < weight_count; ++i) {
-            accepted[i] += each.accepted[i].value();
-            refused[i] += each.refused[i].value();
+        for (std::uint32_t i = 0; i < operations; ++i) sum += each.counts[i].accepted.value();
+    });
+    return sum;
+}
+
+void gate::count(std::uint32_t first, std::span<operation_stats> operations) const {
+    submitters_.for_each([&](const submitter& each) {
+        for (std::size_t i = 0; i < operations.size(); ++i) {
+            const call_counts& calls = each.counts[first + i];
+            operations[i].counts.accepted += calls.accepted.value();
+            operations[i].counts.refused += calls.refused.value();
         }
     });
 }

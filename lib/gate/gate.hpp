@@ -8,9 +8,11 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include <tokengate/detail/bulk_frame.hpp>
 #include <tokengate/detail/frame.hpp>
+#include <tokengate/stats.hpp>
 
 #include "domain/backlog.hpp"
 #include "domain/crew.hpp"
@@ -52,9 +54,11 @@ class gate {
     /// @throws std::bad_alloc
     [[nodiscard]] id_horizon horizon() const;
 
-    /// Adds the counters of all submitters up; exact for tokens that happened before.
-    void count(std::array<std::uint64_t, weight_count>& accepted,
-               std::array<std::uint64_t, weight_count>& refused) const;
+    /// Tokens accepted of the first so many operations; exact for tokens that happened before.
+    [[nodiscard]] std::uint64_t accepted(std::uint32_t operations) const;
+
+    /// Adds up what all submitters have counted of the operations from `first` on.
+    void count(std::uint32_t first, std::span<operation_stats> operations) const;
 
     /// Tokens that a key drew to another domain than that of their turn.
     [[nodiscard]] std::uint64_t redirected() const;
@@ -178,7 +182,7 @@ class gate {
                      const reservation& wanted);
     std::size_t submit_share(bulk_core& bulk, std::size_t count, const caller& who,
                              reservation room);
-    void accept(operation_core& operation, weight weight_class, std::size_t count);
+    void accept(operation_core& operation, std::size_t count);
     [[nodiscard]] bool has_room_for(const worker& self, deque_kind kind,
                                     const bulk_core& bulk) const noexcept;
     [[nodiscard]] std::size_t reserve_more(const reservation& room, std::size_t wanted,

@@ -66,8 +66,8 @@ void drop_dead(thread_records& mine) {
 
 }  // namespace
 
-submitter_registry::submitter_registry(std::size_t domains)
-    : serial_(enlist(this)), domains_(domains) {}
+submitter_registry::submitter_registry(std::size_t domains, std::size_t operations)
+    : serial_(enlist(this)), domains_(domains), operations_(operations) {}
 
 submitter_registry::~submitter_registry() {
     live_registries& registries = live();
@@ -103,7 +103,7 @@ submitter& submitter_registry::obtain() {
         return record;
     }
     unused_.reserve(records_.size() + 1);
-    records_.push_back(std::make_unique<submitter>(domains_));
+    records_.push_back(std::make_unique<submitter>(domains_, operations_));
     count_.fetch_add(1, std::memory_order_relaxed);
     return *records_.back();
 }

@@ -21,7 +21,7 @@ namespace tokengate::detail {
 /// Blocks of ids, positions and credits, and the thread's own counters. Everything but the
 /// counters belongs to the thread that holds the record.
 struct alignas(64) submitter {
-    explicit submitter(std::size_t domains) : desks(domains) {}
+    submitter(std::size_t domains, std::size_t operations) : desks(domains), counts(operations) {}
 
     struct position_block {
         std::uint64_t next = 0;
@@ -69,16 +69,16 @@ struct alignas(64) submitter {
     std::int64_t in_flight_credits = 0;
     std::vector<std::array<desk, lane_count>> desks;  ///< by domain and lane
 
-    counters_by_weight accepted;  ///< any thread may read
-    counters_by_weight refused;   ///< any thread may read
-    own_counter redirected;       ///< tokens that a key drew to another domain; any thread may read
+    zeroed_table<call_counts> counts;  ///< by operation; any thread may read
+    own_counter redirected;  ///< tokens that a key drew to another domain; any thread may read
 };
 
 /// The records of one runtime. A thread keeps its record until it ends; then the next new thread
 /// takes it over, so that their number is bounded by the threads that live at the same time.
 class submitter_registry {
   public:
-    explicit submitter_registry(std::size_t domains);
+    /// @param operations  how many there can be
+    submitter_registry(std::size_t domains, std::size_t operations);
     ~submitter_registry();
     submitter_registry(const submitter_registry&) = delete;
     submitter_registry& operator=(const submitter_registry&) = delete;
@@ -118,6 +118,7 @@ class submitter_registry {
 
     const std::uint64_t serial_;  ///< never used twice in a process
     const std::size_t domains_;
+    const std::size_t operations_;
     std::atomic<std::int64_t> count_{0};
     mutable std::mutex lock_;
     std::vector<std::unique_ptr<submitter>> records_;

@@ -81,8 +81,7 @@ std::size_t runtime_core::kill(operation_core& operation, const id_horizon& befo
 
 void runtime_core::count_killed(const operation_core& operation, std::size_t dead) noexcept {
     if (dead == 0) return;
-    crew_.killed_outside[index_of(operation.weight_class)].fetch_add(dead,
-                                                                     std::memory_order_seq_cst);
+    crew_.outside[operation.number].killed.add(dead, std::memory_order_seq_cst);
     crew_.tell_quiet();
 }
 

@@ -3,6 +3,7 @@
 /// The books of a runtime: every token that was accepted has ended in exactly one way.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -25,15 +26,33 @@ inline std::uint64_t executed_in(const runtime_stats& seen) {
     return sum;
 }
 
-/// Checks the books of an idle or stopped runtime: nothing is in flight, and only tokens that
-/// completed, failed or were killed half-way have run.
+/// Checks the books of an idle or stopped runtime: nothing is in flight, of no operation and no
+/// class, and only tokens that completed, failed or were killed half-way have run.
 inline void check_ledger(const runtime& rt) {
     const runtime_stats seen = rt.stats();
+    std::array<token_counts, weight_count> sums;
+    std::uint64_t executions = 0;
+    for (const operation_stats& each : seen.operations) {
+        INFO("operation ", std::string(each.name));
+        CHECK(each.counts.in_flight() == 0);
+        CHECK(each.executions >= each.counts.completed + each.counts.failed);
+        CHECK(each.executions <= each.counts.accepted);
+        sums[index_of(each.weight_class)] += each.counts;
+        executions += each.executions;
+    }
+    CHECK(executions == executed_in(seen));
     for (const weight each : all_weights) {
+        const token_counts& sum = sums[index_of(each)];
         const token_counts& counts = seen.by_weight[index_of(each)];
         INFO("class ", std::string(to_string(each)));
         CHECK(counts.accepted ==
               counts.completed + counts.failed + counts.killed + counts.timed_out);
+        CHECK(sum.accepted == counts.accepted);
+        CHECK(sum.completed == counts.completed);
+        CHECK(sum.failed == counts.failed);
+        CHECK(sum.killed == counts.killed);
+        CHECK(sum.timed_out == counts.timed_out);
+        CHECK(sum.refused == counts.refused);
     }
     const token_counts total = seen.total();
     CHECK(total.in_flight() == 0);

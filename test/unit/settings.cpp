@@ -28,6 +28,7 @@ class clean_environment {
     scoped_variable slots_{"TOKENGATE_ARENA_SLOTS", nullptr};
     scoped_variable mailbox_{"TOKENGATE_MAILBOX_CAPACITY", nullptr};
     scoped_variable in_flight_{"TOKENGATE_IN_FLIGHT_LIMIT", nullptr};
+    scoped_variable operations_{"TOKENGATE_OPERATION_LIMIT", nullptr};
     scoped_variable stride_{"TOKENGATE_RETRY_STRIDE", nullptr};
     scoped_variable spin_{"TOKENGATE_SPIN_TIME", nullptr};
     scoped_variable depth_{"TOKENGATE_HELP_DEPTH", nullptr};
@@ -71,6 +72,7 @@ TEST_CASE("defaults_hold_where_nobody_says_otherwise") {
     CHECK(found.arena_slots == usual::arena_slots);
     CHECK(found.mailbox_capacity == static_cast<std::size_t>(usual::mailbox_capacity));
     CHECK(found.in_flight_limit == static_cast<std::size_t>(usual::in_flight_limit));
+    CHECK(found.operation_limit == static_cast<unsigned>(usual::operation_limit));
     CHECK(found.retry_stride == static_cast<unsigned>(usual::retry_stride));
     CHECK(found.spin_time.count() == usual::spin_time_us);
     CHECK(found.help_depth == static_cast<unsigned>(usual::help_depth));
@@ -85,6 +87,7 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     const clean_environment clean;
     const scoped_variable cores("TOKENGATE_CORES", "5");
     const scoped_variable spin("TOKENGATE_SPIN_TIME", "77");
+    const scoped_variable operations("TOKENGATE_OPERATION_LIMIT", "12");
     const scoped_variable steal("TOKENGATE_STEAL", "soft");
     const scoped_variable binding("TOKENGATE_BINDING", "off");
     const scoped_variable scope("TOKENGATE_SCOPE", "l3");
@@ -92,6 +95,7 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     const settings from_environment = resolved({.synthetic = big_machine});
     CHECK(from_environment.cores == 5);
     CHECK(from_environment.spin_time == 77us);
+    CHECK(from_environment.operation_limit == 12);
     CHECK_FALSE(from_environment.strict_stealing);
     CHECK_FALSE(from_environment.binding);
     CHECK(from_environment.scope == domain_scope::l3);
@@ -99,6 +103,7 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     CHECK(source_of(from_environment, "cores") == "5 from environment");
 
     const settings from_code = resolved({.cores = 3,
+                                         .operation_limit = 7,
                                          .spin_time = 1us,
                                          .scope = domain_scope::core,
                                          .steal = stealing::strict,
@@ -107,6 +112,7 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
                                          .synthetic = big_machine});
     CHECK(from_code.cores == 3);
     CHECK(from_code.spin_time == 1us);
+    CHECK(from_code.operation_limit == 7);
     CHECK(from_code.strict_stealing);
     CHECK(from_code.binding);
     CHECK(from_code.scope == domain_scope::core);
@@ -128,13 +134,16 @@ TEST_CASE("every_wrong_field_is_named_with_its_range_in_one_message") {
                                         .arena_slots = -2,
                                         .mailbox_capacity = 0,
                                         .in_flight_limit = -1,
+                                        .operation_limit = 0,
                                         .retry_stride = 0,
                                         .spin_time = -1us,
                                         .help_depth = 1025});
     for (const char* part :
          {"cores is 0; allowed are 1 to 1024", "workers_per_core is 65; allowed are 1 to 64",
           "arena_slots is -2; allowed are -1 to 1024", "mailbox_capacity is 0; allowed are 1 to",
-          "in_flight_limit is -1; allowed are 1 to", "retry_stride is 0; allowed are 1 to 1000000",
+          "in_flight_limit is -1; allowed are 1 to",
+          "operation_limit is 0; allowed are 1 to 1048576",
+          "retry_stride is 0; allowed are 1 to 1000000",
           "spin_time is -1; allowed are 0 to 1000000",
           "help_depth is 1025; allowed are 0 to 1024"}) {
         INFO(std::string(part));
@@ -157,6 +166,7 @@ TEST_CASE("negative_and_huge_numbers_are_refused") {
     CHECK(
         contains(complaint({.mailbox_capacity = (std::int64_t{1} << 30) + 1}), "mailbox_capacity"));
     CHECK(contains(complaint({.in_flight_limit = (std::int64_t{1} << 40) + 1}), "in_flight_limit"));
+    CHECK(contains(complaint({.operation_limit = (1 << 20) + 1}), "operation_limit"));
     CHECK(contains(complaint({.cores = 1024, .workers_per_core = 5}), "at most 4096"));
 }
 
@@ -173,6 +183,7 @@ TEST_CASE("variables_that_cannot_be_read_are_named_with_what_is_allowed") {
           expectation{"TOKENGATE_CORES", "2.5", "not a whole number"},
           expectation{"TOKENGATE_CORES", "0", "allowed are 1 to 1024"},
           expectation{"TOKENGATE_CORES", "99999999999999999999", "not a whole number"},
+          expectation{"TOKENGATE_OPERATION_LIMIT", "0", "allowed are 1 to 1048576"},
           expectation{"TOKENGATE_RETRY_STRIDE", "0", "allowed are 1 to 1000000"},
           expectation{"TOKENGATE_SCOPE", "socket", "allowed are core, l2, l3, numa"},
           expectation{"TOKENGATE_STEAL", "never", "allowed are automatic, strict, soft"},
@@ -220,7 +231,7 @@ TEST_CASE("describe_lists_every_setting_with_its_source") {
     const std::string text = describe(found);
     for (const char* name :
          {"cores", "workers_per_core", "arena_slots", "mailbox_capacity", "in_flight_limit",
-          "retry_stride", "spin_time", "help_depth", "scope", "steal", "binding",
+          "operation_limit", "retry_stride", "spin_time", "help_depth", "scope", "steal", "binding",
           "first_core.heavy", "first_core.medium", "first_core.light", "topology"}) {
         INFO(std::string(name));
         CHECK(contains(text, std::string("  ") + name + " "));

@@ -66,6 +66,7 @@ struct operation_core {
     runtime_core* runtime = nullptr;
     const lead_traits* lead = nullptr;  ///< its calls open chains
     call_key name_key;                  ///< hashes of the operation's or anchor's name
+    std::uint32_t number = 0;           ///< in its runtime, from 0 up
     weight weight_class = weight::medium;
     call_keys keys = call_keys::none;
     bool serial = false;     ///< tokens with equal keys run one at a time
@@ -77,7 +78,6 @@ struct operation_core {
     bool always_special = false;  ///< by its traits
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;
-    operation_core* older = nullptr;  ///< the one that was declared before, in the same runtime
     /// What times its runs; null: nothing does.
     const run_limit* run_timer = nullptr;
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
