@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "domain/waiters.hpp"
+#include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
 #include "token/fork_lock.hpp"
 #include "token/reasons.hpp"
@@ -38,6 +39,7 @@ void mark_all_in_child() {
         now.parents.push_back(each);
     }
     now.alive.clear();
+    forget_permits_after_fork();
     now.is_child.store(!now.parents.empty(), std::memory_order_relaxed);
 }
 

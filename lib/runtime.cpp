@@ -58,91 +58,6 @@ runtime_core::~runtime_core() {
     delist_runtime(*this);
 }
 
-operation_core& runtime_core::adopt(std::string_view name, const operation_traits& traits,
-                                    std::unique_ptr<operation_core> operation) {
-    if (name.empty()) {
-        throw operation_error(
-            "an operation needs a name, because reports and errors speak of it by that: pass one "
-            "that is not empty");
-    }
-    if (traits.run_timeout < std::chrono::nanoseconds(0)) {
-        throw operation_error("operation '" + std::string(name) + "' has a run_timeout of " +
-                              std::to_string(traits.run_timeout.count()) +
-                              " ns: allowed are 0, which is none, and more");
-    }
-    if (traits.run_timeout > std::chrono::nanoseconds(0)) {
-        operation->run_timer = &run_limits_.of(traits.run_timeout);
-        if (operation->type != nullptr) operation->type = &timed_frame(*operation->type);
-    }
-    operation->label =
-        operation->type != nullptr ? &label_for(name, operation->type) : &first_label_for(name);
-    operation->runtime = this;
-    operation->weight_class = traits.weight;
-    operation->staggered = traits.placement == tokengate::placement::staggered;
-    if (traits.sticky) {
-        if (!traits.external_calls.empty()) {
-            throw operation_error(
-                "operation '" + std::string(name) +
-                "' is sticky and has external calls: a chain runs where its lead was placed, so "
-                "that a key cannot place it as well. Drop one of the two, or give the sticky trait "
-                "to an operation that the lead calls");
-        }
-        const bool by_arguments = traits.sticky.uses_arguments();
-        if (traits.sticky.source() != sticky::key_source::arguments &&
-            traits.sticky.anchor().empty()) {
-            throw operation_error("operation '" + std::string(name) +
-                                  "' is sticky by an anchor without a name: pass one that is not "
-                                  "empty, or use sticky::by_arguments()");
-        }
-        operation->keys = by_arguments ? call_keys::by_arguments : call_keys::one;
-        operation->serial = traits.sticky.how() == sticky::serial;
-        operation->name_key = {.hash = key_seed(traits.sticky, name, 0),
-                               .second = key_seed(traits.sticky, name, 1)};
-    }
-    if (!traits.external_calls.empty()) {
-        for (const std::string& each : traits.external_calls) {
-            if (!each.empty()) continue;
-            throw operation_error("operation '" + std::string(name) +
-                                  "' names an external call that is empty: list the names of the "
-                                  "operations that it calls, or leave external_calls out");
-        }
-        operation->lead = &lead_traits_for(traits.external_calls, traits.digest);
-    }
-    operation->anchors = operation->keys != call_keys::none || operation->lead != nullptr;
-    operation->always_special = operation->anchors || operation->run_timer != nullptr;
-    operation->special = operation->always_special;
-    auto aside = std::make_unique<backlog>(crew_, *operation, nullptr);
-    operation->aside = aside.get();
-    const std::scoped_lock guard(operations_lock_);
-    if (operations_.contains(name)) {
-        throw operation_error("operation '" + std::string(name) +
-                              "' exists already in this runtime: names are unique, choose another "
-                              "or keep the handle of the first");
-    }
-    // Relaxed: written under the lock.
-    const std::uint32_t number = operation_count_.load(std::memory_order_relaxed);
-    if (number == settings_.operation_limit) {
-        throw operation_error(
-            "operation '" + std::string(name) + "' is one too many: this runtime has " +
-            std::to_string(number) +
-            " already, which is its operation_limit. Set that higher (TOKENGATE_OPERATION_LIMIT), "
-            "or declare an operation once and keep its handle");
-    }
-    // Only for an operation that nothing else is said against.
-    if (operation->run_timer != nullptr) timers_.start();
-    operation->number = number;
-    operation_core& added = *operation;
-    operations_.emplace(name, declared{.core = std::move(operation), .aside = std::move(aside)});
-    if (paused_) {
-        added.aside->pause();
-        added.special = true;
-    }
-    by_number_[number] = &added;
-    // Release: pairs with the acquire of whoever goes through the operations, by number.
-    operation_count_.store(number + 1, std::memory_order_release);
-    return added;
-}
-
 bool runtime_core::is_idle() const {
     if (!all_finished()) return false;
     // A worker between two tokens may still have to leave the chains of those that have ended. One
@@ -242,8 +157,10 @@ void runtime_core::kill_at_deadline() {
     // seen by the next one, or killed by its worker, which knows the phase by then.
     while (!is_idle()) {
         crew_.kill_waiting();
-        for_each_operation(
-            [&](operation_core& each) { count_killed(each, each.aside->kill_waiting(true, {})); });
+        for_each_operation([&](operation_core& each) {
+            count_killed(each, each.aside->kill_waiting(true, {}));
+            if (each.supervised_by != nullptr) each.supervised_by->kill_waiting(nullptr, {});
+        });
         crew_.kill_executing();
         static_cast<void>(wait_idle(steady_after(kill_round)));
     }

@@ -19,7 +19,7 @@
 #include "domain/counters.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
-#include "resilience/run_timeout.hpp"
+#include "resilience/supervisor.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
 
@@ -91,10 +91,10 @@ class runtime_core {
     const settings settings_;
     crew crew_;
     gate gate_;
-    run_limits run_limits_{timers_};
     struct declared {
         std::unique_ptr<operation_core> core;
         std::unique_ptr<backlog> aside;
+        std::unique_ptr<supervisor> watching;  ///< null: nothing is to be watched
     };
     std::mutex operations_lock_;
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_

@@ -8,6 +8,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/ending.hpp"
+#include "domain/permit.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
@@ -74,6 +75,7 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     }
     std::optional<worker::isolation> limits;
     if (how == helping::isolated || self->has_turn()) limits.emplace(*self);
+    const permit_loan lent(self);
     // Of a share of a bulk it would run all, however late.
     if (!(deadline && is_share(node)) && self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);

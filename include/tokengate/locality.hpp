@@ -14,6 +14,7 @@
 #include <tokengate/detail/key.hpp>
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/error.hpp>
+#include <tokengate/resilience.hpp>
 #include <tokengate/weight.hpp>
 
 namespace tokengate {
@@ -219,6 +220,10 @@ struct basic_operation_traits {
     /// Where its tokens go if a token creates them.
     tokengate::placement placement = tokengate::placement::automatic;
 
+    /// How long a token may wait until it begins. After that it is timed out, as if killed: whoever
+    /// waits gets token_timed_out at once. 0: for ever.
+    std::chrono::nanoseconds queue_timeout = {};
+
     /// How long a callable may run. After that its token is timed out: whoever waits gets
     /// token_timed_out at once, the callable is asked to stop (tokengate::this_token), and its late
     /// result is dropped. 0: for ever. A thread of the runtime keeps the time, which costs a run
@@ -228,6 +233,17 @@ struct basic_operation_traits {
     ///     rt.operation("refine", {.run_timeout = 20ms}, [](const std::stop_token& stop, int n) {
     /// @endcode
     std::chrono::nanoseconds run_timeout = {};
+
+    /// How often a callable that throws is called again. The token, its handles and its place stay
+    /// the same; attempts() counts. From apps/examples/retry.cpp:
+    /// @code
+    /// auto fetch = rt.operation("fetch", {.retry = {.attempts = 5, .initial_delay = 1ms}},
+    /// @endcode
+    retry_policy retry = {};
+
+    /// The storage that the callable works on: so many at once, in the whole process, and others
+    /// keep its core busy meanwhile.
+    tokengate::storage storage = tokengate::storage::none;
 
     /// For an operation whose arguments are of the other kind.
     /// @throws operation_error if it is sticky by arguments that cannot be hashed
@@ -239,7 +255,10 @@ struct basic_operation_traits {
                 .external_calls = external_calls,
                 .digest = digest,
                 .placement = placement,
-                .run_timeout = run_timeout};
+                .queue_timeout = queue_timeout,
+                .run_timeout = run_timeout,
+                .retry = retry,
+                .storage = storage};
     }
 };
 

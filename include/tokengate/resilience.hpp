@@ -100,6 +100,25 @@ enum class storage : std::uint8_t {
     return 0;
 }
 
+/// What a kind of storage is doing at this moment.
+struct storage_stats {
+    std::size_t limit = 0;       ///< callables that may work on it at once
+    std::size_t executing = 0;   ///< those that do
+    std::size_t waiting = 0;     ///< tokens that wait for their turn
+    std::uint64_t executed = 0;  ///< callables that have returned
+};
+
+/// Changes how many callables may work on such storage at once, in the whole process. Those that do
+/// go on; if there are more than that, nothing begins before they are fewer. Any thread. A lock.
+/// @param kind   not none
+/// @param limit  1 to 1,000,000
+/// @throws config_error if there is no such storage or limit
+void set_storage_limit(storage kind, std::size_t limit);
+
+/// What a kind of storage is doing. Any thread. A lock.
+/// @throws config_error if it is none
+[[nodiscard]] storage_stats stats_of(storage kind);
+
 /// What becomes of a call while a call of the same operation with equal arguments is in flight.
 enum class duplicates : std::uint8_t {
     allow,     ///< it runs, too

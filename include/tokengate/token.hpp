@@ -109,6 +109,10 @@ class token_handle {
         return node("operation_name").label->name;
     }
 
+    /// How often its callable has been called so far; known of operations with traits that watch
+    /// over their tokens (retry, time limits and others), else 0 until it has begun, then 1.
+    [[nodiscard]] unsigned attempts() const { return attempts_of(node("attempts")); }
+
     /// The seed of the chain that the token belongs to; empty if it is in none. A lead has the seed
     /// of the chain that it has opened. Computed anew by each call: about a microsecond.
     [[nodiscard]] std::string seed() const { return seed_of_chain(node("seed")); }

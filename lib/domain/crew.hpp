@@ -69,6 +69,10 @@ class crew {
     /// The same by way of the queue of its lane.
     void post(token_node& node) noexcept;
 
+    /// Puts a token that was set aside into the retry lane of its domain, with new credits; unless
+    /// it was killed. Gives its entry's reference away.
+    void readmit(token_node& node) noexcept;
+
     /// The same with a share of a bulk, which holds a credit for each element, as so many entries.
     void post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
                     unsigned worker_hint) noexcept;

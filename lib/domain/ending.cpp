@@ -13,13 +13,13 @@
 namespace tokengate::detail {
 
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                end_reasons::prepared* why) noexcept {
+                end_reasons::prepared* why, token_state outcome) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
     node.type().drop_arguments(node);
     release_anchor(owner, node);
-    const state_word::finished end = end_for_reason(node, token_state::killed, why, owns_reference);
+    const state_word::finished end = end_for_reason(node, outcome, why, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
-    if (end.last) recycle(node, token_state::killed);
+    if (end.last) recycle(node, outcome);
     wake_waiters(node, end);
     if (line != nullptr) {
         if (had_turn) owner.pass_turn(*line);
@@ -137,6 +137,23 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
     return true;
 }
 
+// Ends a token that the caller has marked as doomed: nobody else finishes it. Not counted yet, it
+// keeps its runtime alive.
+void end_waiting(token_node& node, state_word::condemned found, token_state outcome,
+                 end_reasons::prepared* why) noexcept {
+    crew& owner = node.operation->runtime->workers();
+    if (!found.aside) owner.give_back(owner.in_flight, 1);
+    const bool had_turn = found.aside || found.was == token_state::admitted;
+    static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome));
+}
+
+// Counts it. Once it is counted, the runtime may end; not before the list of runtimes is free.
+void count_ended(crew& owner, shared_counter& counter) noexcept {
+    const auto hold = hold_runtimes();
+    counter.add(1, std::memory_order_seq_cst);
+    owner.tell_quiet();
+}
+
 bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     state_word::condemned found;
     for (;;) {
@@ -150,22 +167,34 @@ bool kill(token_node& node, end_reasons::prepared* why) noexcept {
     // Not counted yet, the token keeps both alive.
     crew& owner = node.operation->runtime->workers();
     outside_counts& counted = owner.outside[node.operation->number];
-    if (found.was != token_state::executing) {
-        if (!found.aside) owner.give_back(owner.in_flight, 1);
-        const bool had_turn = found.aside || found.was == token_state::admitted;
-        // Nobody else finishes a token that is marked as doomed.
-        static_cast<void>(kill_begun(owner, node, false, had_turn, why));
-    }
-    // Once it is counted, the runtime may end; not before the list of runtimes is free.
-    const auto hold = hold_runtimes();
-    counted.killed.add(1, std::memory_order_seq_cst);
-    owner.tell_quiet();
+    if (found.was != token_state::executing) end_waiting(node, found, token_state::killed, why);
+    count_ended(owner, counted.killed);
+    return true;
+}
+
+// False if it executes or has ended.
+bool end_if_waiting(token_node& node, token_state outcome, end_reasons::prepared* why) noexcept {
+    const state_word::condemned found = node.state.begin_killing();
+    if (found.was >= token_state::executing) return false;
+    crew& owner = node.operation->runtime->workers();
+    outside_counts& counted = owner.outside[node.operation->number];
+    end_waiting(node, found, outcome, why);
+    count_ended(owner, outcome == token_state::killed ? counted.killed : counted.timed_out);
     return true;
 }
 
 }  // namespace
 
 bool kill(token_node& node) noexcept { return kill(node, nullptr); }
+
+bool kill_if_waiting(token_node& node, end_reasons::prepared* why) noexcept {
+    return end_if_waiting(node, token_state::killed, why);
+}
+
+void time_out_waiting(token_node& node, std::string_view why) noexcept {
+    auto reason = prepare_reason(node, why);
+    static_cast<void>(end_if_waiting(node, token_state::timed_out, reason ? &*reason : nullptr));
+}
 
 bool kill(token_node& node, std::string_view reason) {
     if (reason.empty()) return kill(node, nullptr);

@@ -75,7 +75,15 @@ void tell_joiners() noexcept;
 /// to count it; false if somebody has killed it first.
 /// @param why  kept as its reason
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                end_reasons::prepared* why = nullptr) noexcept;
+                end_reasons::prepared* why = nullptr,
+                token_state outcome = token_state::killed) noexcept;
+
+/// Kills a token that has not begun, or was put back, and counts it. False if it executes or has
+/// ended. The caller has a reference.
+bool kill_if_waiting(token_node& node, end_reasons::prepared* why) noexcept;
+
+/// Times such a token out, likewise.
+void time_out_waiting(token_node& node, std::string_view why) noexcept;
 
 /// Ends a token that executes, because its time is over, and asks its callable to stop; nothing if
 /// it has ended. The caller has a reference, and keeps the runtime alive.

@@ -123,7 +123,8 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }
-    // What may wait in a backlog begins when its entry is taken.
+    // What may wait in a backlog begins when its entry is taken; what may be put back needs it.
+    if (awaited.supervised) return false;
     if (crew_.attention() && awaited.operation->aside->attends()) return false;
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);

@@ -33,6 +33,13 @@ void tier::remove(const backlog& member) noexcept {
     members_.erase(std::find(members_.begin(), members_.end(), &member));
 }
 
+void tier::forget_all() noexcept {
+    const std::scoped_lock guard(lock_);
+    active_ = 0;
+    returning_ = 0;
+    members_.clear();
+}
+
 void tier::resize(std::size_t limit) noexcept {
     const std::scoped_lock guard(lock_);
     limit_ = limit;

@@ -47,6 +47,9 @@ class tier {
     void add(backlog& member);
     void remove(const backlog& member) noexcept;
 
+    /// In a child process: nobody has a permit, or wants one.
+    void forget_all() noexcept;
+
     /// Changes how many there are. What executes goes on; nothing begins before it is below.
     void resize(std::size_t limit) noexcept;
 

@@ -2,6 +2,7 @@
 // Whom a new token wakes. Protocol: lib/sleep/README.md.
 
 #include "domain/crew.hpp"
+#include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "mutants.hpp"
@@ -14,6 +15,24 @@ void crew::post(token_node& node) noexcept {
     const lane which = lane_of(node.weight_class, node.anchored());
     at(home).box.push(which, node);
     wake(which, home);
+}
+
+void crew::readmit(token_node& node) noexcept {
+    // Credits that are there or not: it had some before. Relaxed: as above.
+    const unsigned home = node.domain.load(std::memory_order_relaxed);
+    const bool counted = node.way != route::here;
+    if (counted) in_flight.take_beyond(1);
+    const auto turn = node.state.admit();
+    if (!turn.done) {
+        if (counted) give_back(in_flight, 1);
+        drop_husk(node);
+        return;
+    }
+    at(home).box.credits(lane::retry).take_beyond(1);
+    at(home).box.push(lane::retry, node);
+    wake(lane::retry, home);
+    // Only compared: it may be gone. Who waits for it may be the only one who can run it.
+    if (turn.helper) waiting_workers::notify(&node);
 }
 
 void crew::post_share(token_node& node, mailbox::source& from, std::uint32_t entries,

@@ -398,7 +398,7 @@ void worker::run_too_late(token_node& node, std::string_view why) noexcept {
 void worker::execute(token_node& node, grip held) noexcept { execute_begun(node, held); }
 
 void worker::execute_begun(token_node& node, grip held) noexcept {
-    if (node.anchored() || !memberships.none()) {
+    if (!node.plain() || !memberships.none()) {
         execute_anchored(node, held);
     } else {
         execute_free(node, held);
@@ -438,6 +438,10 @@ void worker::execute_anchored(token_node& node, grip held) noexcept {
             escapes.add();
     }
     const token_state outcome = run_callable(node, counted);
+    if (outcome == token_state::waiting) [[unlikely]] {
+        put_back(node);
+        return;
+    }
     if (node.anchored()) {
         // If nobody else holds the token, its membership may serve the next one of the chain.
         const bool unseen = owns_reference && node.state.unshared();
@@ -493,6 +497,24 @@ bool worker::end_execution(token_node& node, token_state outcome, grip held) noe
     node.type().drop_outcome(node, outcome);
     if (owns_reference) drop_reference(node);
     return false;
+}
+
+// It is to run once more, unless somebody has ended it meanwhile.
+void worker::put_back(token_node& node) noexcept {
+    memberships.give_up();
+    if (node.way != route::here) earn_in_flight();
+    const frame_type& type = node.type();
+    if (type.put_back(node)) return;
+    // Whoever ended it has counted it.
+    tell_joiners();
+    type.drop_arguments(node);
+    release_anchor(crew_, node);
+    strand* const line = node.serial ? node.line : nullptr;
+    const bool had_turn = line != nullptr && node.state.end_turn();
+    drop_reference(node);
+    if (line == nullptr) return;
+    if (had_turn) crew_.pass_turn(*line);
+    crew_.strands.leave(*line);
 }
 
 bool worker::executes_live() const noexcept {

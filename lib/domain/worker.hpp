@@ -27,6 +27,8 @@
 
 namespace tokengate::detail {
 
+class permit_use;
+
 /// How the workers of a crew report that they have started.
 struct muster {
     std::counting_semaphore<> arrived{0};  ///< once for each thread, whether it will work or not
@@ -257,10 +259,11 @@ class alignas(64) worker {
     }
     purse in_flight_purse;  ///< those of tokens that it has finished; any thread may empty it
 
-    event_count wake;              ///< any thread: notified by whoever claims this worker
-    event_count resumed;           ///< any thread: notified when a reserve is to stand in
-    execution_stack executing;     ///< any thread may inspect
-    membership_store memberships;  ///< of the chain that it works on
+    event_count wake;               ///< any thread: notified by whoever claims this worker
+    event_count resumed;            ///< any thread: notified when a reserve is to stand in
+    execution_stack executing;      ///< any thread may inspect
+    permit_use* permits = nullptr;  ///< those of the tokens on its stack, the innermost first
+    membership_store memberships;   ///< of the chain that it works on
     /// By operation; any thread may read. What others write is apart.
     zeroed_table<run_counts> counts;
     zeroed_table<taken_counts> overtaken;
@@ -358,6 +361,7 @@ class alignas(64) worker {
     [[gnu::always_inline]] inline void execute_begun(token_node& node, grip held) noexcept;
     [[gnu::always_inline]] inline void execute_free(token_node& node, grip held) noexcept;
     [[gnu::noinline]] void execute_anchored(token_node& node, grip held) noexcept;
+    [[gnu::noinline]] void put_back(token_node& node) noexcept;
     [[gnu::noinline, nodiscard]] bool end_execution(token_node& node, token_state outcome,
                                                     grip held) noexcept;
     void settle_taken() noexcept;

@@ -11,7 +11,7 @@
 #include "domain/worker.hpp"
 #include "gate/calling.hpp"
 #include "locality/chain.hpp"
-#include "resilience/run_timeout.hpp"
+#include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"
@@ -128,10 +128,16 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }
-    // The type of a generic operation's call is not timed yet.
-    const frame_type& used = operation.run_timer != nullptr ? timed_frame(type) : type;
-    return operation.anchors ? begin_anchored(operation, used, how, key)
-                             : begin_free(operation, used, how);
+    supervisor* const watching = operation.supervised_by;
+    // The type of a generic operation's call is that of its callable.
+    if (watching != nullptr && operation.type == nullptr) {
+        watching->check(operation.label->name, type);
+    }
+    const frame_type& used = watching != nullptr ? supervised_frame(type) : type;
+    token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
+                                               : begin_free(operation, used, how);
+    if (watching != nullptr && node != nullptr) watching->attach(*node);
+    return node;
 }
 
 // A member of the caller's chain that is nothing else.
@@ -256,12 +262,19 @@ void gate::commit(token_node& node, holders held_by) {
     light_fence();
     if (crew_.current_phase() != phase::open) [[unlikely]]
         commit_or_throw(node, accepted);
-    if (node.serial) [[unlikely]] {
-        commit_serial(node, held_by);
+    if ((node.serial | node.supervised) != 0) [[unlikely]] {
+        commit_special(node, held_by);
         return;
     }
     node.state.start(token_state::admitted, static_cast<std::uint32_t>(held_by));
+    put(node);
+}
+
+// Where it is to be taken from. It may be gone afterwards.
+void gate::put(token_node& node) {
     if (node.way == route::mailbox) {
+        submitter& mine = submitters_.mine();
+        const weight weight_class = node.weight_class;
         const bool anchored = node.anchored();
         const unsigned hint = crew_.chosen().workers_per_core == 1 || anchored
                                   ? 0
@@ -305,10 +318,19 @@ void gate::stay_or_retract(const operation_core& operation, own_counter& accepte
     }
 }
 
-void gate::commit_serial(token_node& node, holders held_by) {
-    node.state.start(token_state::waiting, static_cast<std::uint32_t>(held_by));
-    // Nobody has a handle yet who could have killed it.
-    if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+void gate::commit_special(token_node& node, holders held_by) {
+    supervisor* const watching = node.supervised ? node.operation->supervised_by : nullptr;
+    // One for its supervisor, and one for the step that tells it.
+    const auto references = static_cast<std::uint32_t>(held_by) + (watching != nullptr ? 2 : 0);
+    if (node.serial) {
+        node.state.start(token_state::waiting, references);
+        // Nobody has a handle yet who could have killed it.
+        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+    } else {
+        node.state.start(token_state::admitted, references);
+        put(node);
+    }
+    if (watching != nullptr) watching->commit(node);
 }
 
 void gate::abandon(token_node& node) noexcept {

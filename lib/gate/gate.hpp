@@ -130,6 +130,8 @@ class gate {
         node.chained = bound.chained;
         node.serial = bound.serial;
         node.pinned = bound.pinned;
+        node.supervised = false;
+        node.unused = 0;
         node.operation = &operation;
         node.label = &label;
         node.position = no_position;
@@ -196,7 +198,8 @@ class gate {
     [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
     [[gnu::cold]] void stay_or_retract(const operation_core& operation, own_counter& accepted,
                                        std::uint64_t count);
-    [[gnu::noinline]] void commit_serial(token_node& node, holders held_by);
+    [[gnu::noinline]] void commit_special(token_node& node, holders held_by);
+    [[gnu::always_inline]] inline void put(token_node& node);
     [[gnu::cold]] void open_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
 

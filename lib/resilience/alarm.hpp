@@ -37,6 +37,9 @@ class alarm {
     explicit alarm(const alarm_kind& what) noexcept : kind_(&what) {}
     ~alarm() = default;
 
+    /// From now on it is of another kind. While it is not armed.
+    void become(const alarm_kind& what) noexcept { kind_ = &what; }
+
   private:
     friend class wheel;
 

@@ -75,6 +75,9 @@ std::size_t runtime_core::kill(operation_core& operation, const id_horizon& befo
     operation.aside->condemn(before, reason);
     std::size_t dead = operation.aside->kill_waiting(false, reason);
     count_killed(operation, dead);
+    if (operation.supervised_by != nullptr) {
+        dead += operation.supervised_by->kill_waiting(operation.aside, reason);
+    }
     if (executing) dead += crew_.kill_executing_of(operation, reason);
     return dead;
 }

@@ -16,7 +16,7 @@ namespace tokengate::detail {
 
 namespace {
 
-static_assert(node_sizes.back() == largest_pooled);
+static_assert(node_sizes.back() >= largest_pooled);
 static_assert(node_sizes.front() == cache_line);
 
 // Nodes move between threads and the depot in batches of about one page.

@@ -23,11 +23,12 @@
 namespace tokengate::detail {
 
 /// The sizes of the pool's nodes, in bytes: small steps where most tokens are.
-inline constexpr std::array<std::size_t, 6> node_sizes{64, 128, 192, 256, 512, 1024};
+inline constexpr std::array<std::size_t, 7> node_sizes{64, 128, 192, 256, 512, 1024, 1216};
 
 /// Nodes with their frames live in the pool up to this size, in bytes; what is larger goes to the
-/// heap, leaving a pointer.
-inline constexpr std::size_t largest_pooled = node_sizes.back();
+/// heap, leaving a pointer. The largest nodes are for frames of this size with a record of their
+/// supervisor.
+inline constexpr std::size_t largest_pooled = 1024;
 
 /// The smallest class of nodes that holds `bytes` (at most the largest size).
 [[nodiscard]] constexpr std::uint8_t size_class_of(std::size_t bytes) noexcept {
@@ -44,7 +45,7 @@ inline constexpr std::size_t cache_line = 64;
 
 struct lead_traits;
 class backlog;
-class run_limit;
+class supervisor;
 
 /// Which keys the calls of an operation have.
 enum class call_keys : std::uint8_t {
@@ -78,8 +79,8 @@ struct operation_core {
     bool always_special = false;  ///< by its traits
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;
-    /// What times its runs; null: nothing does.
-    const run_limit* run_timer = nullptr;
+    /// What watches over its tokens; null: nothing does.
+    supervisor* supervised_by = nullptr;
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
     /// Workers write it, bulks are cut by it.
     std::atomic<std::uint32_t> pace{0};

@@ -28,7 +28,8 @@ struct token_node;
 
 /// What the runtime must know of the frames of one callable; one constant for each.
 struct frame_type {
-    /// Runs the callable and keeps its result or its exception: completed or failed.
+    /// Runs the callable and keeps its result or its exception: completed or failed; or waiting: it
+    /// has done neither, and is to be put back.
     token_state (*run)(token_node&) noexcept;
     /// Destroys the arguments of a token that will not run.
     void (*drop_arguments)(token_node&) noexcept;
@@ -55,6 +56,9 @@ struct frame_type {
     /// How many bytes the arguments take, with what they hold (tokengate/argument.hpp); while they
     /// are there.
     std::size_t (*argument_bytes)(const token_node&) noexcept = nullptr;
+    /// Takes over a token whose run() has said waiting, with its entry's reference, when the worker
+    /// has taken it off its stack. False: it has been ended meanwhile.
+    bool (*put_back)(token_node&) noexcept = nullptr;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
@@ -101,6 +105,8 @@ struct token_node {
     bool chained : 1 = false;        ///< `calls` holds; its domain is that of the chain
     bool serial : 1 = false;         ///< `line` holds; it waits for its turn there
     bool pinned : 1 = false;         ///< `pin` holds
+    bool supervised : 1 = false;     ///< a record lies behind its frame (lib/resilience)
+    std::uint8_t unused : 2 = 0;     ///< so that all of it can be written in one go
     union {
         token_node* next = nullptr;   ///< link in free lists
         const runtime_core* runtime;  ///< of a token without a chain: whose it is; only compared
@@ -120,6 +126,11 @@ struct token_node {
 
     /// True if it may run in one domain only.
     [[nodiscard]] bool anchored() const noexcept { return (chained | serial | pinned) != 0; }
+
+    /// True if nothing is to be done for it but to run it.
+    [[nodiscard]] bool plain() const noexcept {
+        return (chained | serial | pinned | supervised) == 0;
+    }
 };
 
 static_assert(sizeof(token_node) == 48, "a small token fits one cache line");
@@ -220,6 +231,9 @@ bool kill(token_node& node, std::string_view reason);
 /// Waits until the token is terminal, and then until its callable has returned, if that runs still.
 /// @throws as wait_terminal(); deadlock if the caller is that callable
 void join(token_node& node);
+
+/// How often its callable has been called.
+[[nodiscard]] unsigned attempts_of(const token_node& node) noexcept;
 
 /// The seed of the chain that a token belongs to; empty if it is in none.
 [[nodiscard]] std::string seed_of_chain(const token_node& node);

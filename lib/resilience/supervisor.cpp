@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "resilience/supervisor.hpp"
+
+#include <optional>
+#include <utility>
+
+#include "domain/backlog.hpp"
+#include "domain/ending.hpp"
+#include "domain/permit.hpp"
+#include "domain/tier.hpp"
+#include "domain/worker.hpp"
+#include "mutants.hpp"
+#include "resilience/limits.hpp"
+#include "resilience/retries.hpp"
+#include "runtime_core.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+std::string text_of(std::chrono::nanoseconds limit) {
+    const auto count = limit.count();
+    const auto whole = [&](std::int64_t unit) { return count % unit == 0; };
+    if (whole(1'000'000'000)) return std::to_string(count / 1'000'000'000) + " s";
+    if (whole(1'000'000)) return std::to_string(count / 1'000'000) + " ms";
+    if (whole(1'000)) return std::to_string(count / 1'000) + " us";
+    return std::to_string(count) + " ns";
+}
+
+// Without memory the error says less.
+std::string explain(const char* what, std::chrono::nanoseconds limit) noexcept {
+    try {
+        return what + text_of(limit);
+    } catch (const std::bad_alloc&) {
+        return {};
+    }
+}
+
+// One for each thread: nothing depends on how good they are.
+std::uint64_t some_random_number() noexcept {
+    static constinit thread_local std::uint64_t state = 0;
+    // Weyl sequence, mixed as in SplitMix64.
+    if (state == 0) state = reinterpret_cast<std::uintptr_t>(&state) ^ 0x5DEECE66DU;
+    std::uint64_t mixed = state += 0x9E3779B97F4A7C15U;
+    mixed = (mixed ^ (mixed >> 30U)) * 0xBF58476D1CE4E5B9U;
+    mixed = (mixed ^ (mixed >> 27U)) * 0x94D049BB133111EBU;
+    return mixed ^ (mixed >> 31U);
+}
+
+void* claim_token(alarm& which) noexcept {
+    token_node& node = owner_of<supervision>(which).node;
+    node.state.retain();
+    return &node;
+}
+
+void end_wait(void* subject) noexcept {
+    token_node& node = *static_cast<token_node*>(subject);
+    time_out_waiting(node, explain("it did not begin within its queue_timeout of ",
+                                   supervision_of(node).queue_timeout));
+    drop_reference(node);
+}
+
+// The alarm owns the entry, which goes on to the lane.
+void* claim_entry(alarm& which) noexcept { return &owner_of<supervision>(which).node; }
+
+void end_back_off(void* subject) noexcept {
+    token_node& node = *static_cast<token_node*>(subject);
+    node.operation->runtime->workers().readmit(node);
+}
+
+constexpr alarm_kind backs_off{.claim = claim_entry, .ring = end_back_off};
+
+/// One timed run; on the stack of the worker, for as long as the callable runs.
+class timed_run final : public alarm {
+  public:
+    timed_run(timers& by, const supervision& record) noexcept
+        : alarm(runs_too_long), clock_(by), node_(record.node) {
+        clock_.arm(*this, steady_after(record.run_timeout));
+    }
+    ~timed_run() { clock_.disarm(*this); }
+    timed_run(const timed_run&) = delete;
+    timed_run& operator=(const timed_run&) = delete;
+
+  private:
+    // The run cannot end before it is disarmed, or sees that it cannot be: the node is there.
+    static void* claim(alarm& which) noexcept {
+        token_node& node = owner_of<timed_run>(which).node_;
+        node.state.retain();
+        return &node;
+    }
+
+    static void ring(void* subject) noexcept {
+        token_node& node = *static_cast<token_node*>(subject);
+        time_out(node, explain("its callable ran longer than its run_timeout of ",
+                               supervision_of(node).run_timeout));
+        drop_reference(node);
+    }
+
+    static constexpr alarm_kind runs_too_long{.claim = claim, .ring = ring};
+
+    timers& clock_;
+    token_node& node_;
+};
+
+}  // namespace
+
+const alarm_kind supervisor::waits_too_long{.claim = claim_token, .ring = end_wait};
+
+bool supervisor::is_needed_for(const operation_traits& traits) noexcept {
+    return traits.queue_timeout.count() != 0 || traits.run_timeout.count() != 0 ||
+           traits.retry.attempts != 1 || traits.storage != storage::none;
+}
+
+std::string supervisor::complain(const operation_traits& traits) {
+    std::string all;
+    const auto add = [&](const std::string& what) {
+        if (!what.empty()) all += (all.empty() ? "" : "; and ") + what;
+    };
+    const auto check = [&](const char* name, std::chrono::nanoseconds limit) {
+        if (limit.count() < 0) {
+            add(std::string(name) + " is " + std::to_string(limit.count()) +
+                " ns; allowed are 0, which is none, and more");
+        }
+    };
+    check("queue_timeout", traits.queue_timeout);
+    check("run_timeout", traits.run_timeout);
+    add(detail::complain(traits.retry));
+    add(detail::complain(traits.storage));
+    return all;
+}
+
+supervisor::supervisor(crew& workers, timers& clock, const operation_traits& traits)
+    : crew_(workers),
+      timers_(clock),
+      queue_timeout_(traits.queue_timeout),
+      run_timeout_(traits.run_timeout),
+      retry_(traits.retry),
+      tier_(tier_of(traits.storage)) {}
+
+void supervisor::check(std::string_view operation, const frame_type& type) const {
+    if (retry_.attempts == 1 || type.attempt != nullptr) return;
+    throw operation_error(
+        "operation '" + std::string(operation) +
+        "' has retries, but an argument cannot be copied, so that there is none for a second "
+        "attempt: take it by const reference, give its class a copy constructor that does not "
+        "throw, or specialise tokengate::copied_for_retry for it");
+}
+
+void supervisor::attach(token_node& node) const noexcept {
+    node.supervised = true;
+    auto* const record = ::new (&supervision_of(node)) supervision(node);
+    record->queue_timeout = queue_timeout_;
+    record->run_timeout = run_timeout_;
+}
+
+void supervisor::commit(token_node& node) noexcept {
+    supervision& record = supervision_of(node);
+    {
+        const std::scoped_lock guard(lock_);
+        // It may have begun, and even ended, since it was pushed.
+        if (record.where == supervision::place::unlisted) {
+            list(record);
+            if (record.queue_timeout.count() != 0) {
+                timers_.arm(record, steady_after(record.queue_timeout));
+            }
+        }
+    }
+    drop_reference(node);
+}
+
+token_state supervisor::run(token_node& node) noexcept {
+    supervision& record = supervision_of(node);
+    {
+        const std::scoped_lock guard(lock_);
+        if (record.where == supervision::place::listed) unlist(record);
+        record.where = supervision::place::running;
+    }
+    timers_.disarm(record);
+    record.attempts.fetch_add(1, std::memory_order_relaxed);
+    const token_state outcome = attempt(record);
+    if (outcome != token_state::waiting) release(record);
+    return outcome;
+}
+
+token_state supervisor::attempt(supervision& record) noexcept {
+    token_node& node = record.node;
+    const frame_type& plain = plain_frame(node.type());
+    std::exception_ptr error;
+    token_state outcome{};
+    {
+        std::optional<permit_use> permit;
+        std::optional<blocking_section> waits_for_storage;
+        if (tier_ != nullptr) {
+            permit.emplace(*tier_, *worker::current());
+            waits_for_storage.emplace();
+        }
+        std::optional<timed_run> limit;
+        if (record.run_timeout.count() != 0) limit.emplace(timers_, record);
+        if (retry_.attempts == 1 || plain.attempt == nullptr) return plain.run(node);
+        outcome = plain.attempt(node, error);
+    }
+    if (outcome != token_state::executing) return outcome;
+    if (is_to_be_retried(record, error)) return token_state::waiting;
+    plain.fail(node, std::move(error));
+    return token_state::failed;
+}
+
+// Whoever asks has nothing in hand: `when` is the user's.
+bool supervisor::is_to_be_retried(const supervision& record,
+                                  const std::exception_ptr& error) const noexcept {
+    if (record.attempts.load(std::memory_order_relaxed) >= retry_.attempts) return false;
+    if (crew_.current_phase() >= phase::killing) return false;
+    if (is_terminal(record.node.state.phase())) return false;
+    try {
+        return !retry_.when || retry_.when(error);
+    } catch (...) {
+        // Whoever cannot say has not said yes.
+        return false;
+    }
+}
+
+bool supervisor::put_back(token_node& node) noexcept {
+    supervision& record = supervision_of(node);
+    const auto delay =
+        delay_before(retry_, record.attempts.load(std::memory_order_relaxed), some_random_number());
+    {
+        // Held until the alarm is armed: whoever kills the token lets go of it afterwards.
+        const std::scoped_lock guard(lock_);
+        if (!node.state.put_back()) return false;
+        list(record);
+        retries_.fetch_add(1, std::memory_order_relaxed);
+        if (delay.count() != 0) {
+            record.backs_off = true;
+            record.become(backs_off);
+            timers_.arm(record, steady_after(delay));
+            return true;
+        }
+    }
+    crew_.readmit(node);
+    return true;
+}
+
+void supervisor::let_go(token_node& node) noexcept { release(supervision_of(node)); }
+
+// The last that is done with a record. The caller has a reference to the token, besides.
+void supervisor::release(supervision& record) noexcept {
+    token_node& node = record.node;
+    bool owned_entry = false;
+    {
+        const std::scoped_lock guard(lock_);
+        if (record.where == supervision::place::listed) unlist(record);
+        record.where = supervision::place::gone;
+        owned_entry = timers_.disarm(record) && record.backs_off;
+    }
+    // Killed while it backs off: nothing will come out of a lane.
+    if (owned_entry) drop_husk(node);
+    drop_reference(node);
+}
+
+void supervisor::list(supervision& record) noexcept {
+    record.where = supervision::place::listed;
+    record.previous = last_;
+    record.next = nullptr;
+    (last_ != nullptr ? last_->next : first_) = &record;
+    last_ = &record;
+}
+
+void supervisor::unlist(supervision& record) noexcept {
+    if (next_swept_ == &record) next_swept_ = record.next;
+    (record.previous != nullptr ? record.previous->next : first_) = record.next;
+    (record.next != nullptr ? record.next->previous : last_) = record.previous;
+}
+
+std::size_t supervisor::kill_waiting(const backlog* condemning, std::string_view reason) noexcept {
+    const std::scoped_lock one_at_a_time(sweep_lock_);
+    std::size_t dead = 0;
+    const auto next = [&]() -> token_node* {
+        const std::scoped_lock guard(lock_);
+        while (next_swept_ != nullptr) {
+            const supervision& each = *std::exchange(next_swept_, next_swept_->next);
+            if (condemning != nullptr && !condemning->condemns(each.node)) continue;
+            each.node.state.retain();
+            return &each.node;
+        }
+        return nullptr;
+    };
+    {
+        const std::scoped_lock guard(lock_);
+        next_swept_ = first_;
+    }
+    while (token_node* node = next()) {
+        auto why = prepare_reason(*node, reason);
+        if (kill_if_waiting(*node, why ? &*why : nullptr)) ++dead;
+        drop_reference(*node);
+    }
+    return dead;
+}
+
+}  // namespace tokengate::detail
