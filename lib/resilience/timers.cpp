@@ -59,9 +59,12 @@ bool timers::disarm(alarm& which) noexcept {
     return armed_.disarm(which) || mutants::ringing_is_disarmed;
 }
 
-alarm* timers::take_one(const alarm_kind& kind) noexcept {
+void* timers::claim_one(const alarm_kind& kind) noexcept {
     const std::scoped_lock guard(lock_);
-    return armed_.take_one(kind);
+    while (alarm* const found = armed_.take_one(kind)) {
+        if (void* const subject = kind.claim(*found)) return subject;
+    }
+    return nullptr;
 }
 
 void timers::loop() noexcept {

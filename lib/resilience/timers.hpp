@@ -40,9 +40,10 @@ class timers {
     /// and rings now or has rung. Takes a lock and constant time.
     bool disarm(alarm& which) noexcept;
 
-    /// Disarms an alarm of a kind, any of them; null: there is none. What it belongs to must be
-    /// kept by whoever asks. Looks at all alarms, with the lock held.
-    [[nodiscard]] alarm* take_one(const alarm_kind& kind) noexcept;
+    /// Disarms and claims an alarm of a kind, any of them, as if its time had come; but it does not
+    /// ring, the caller does with its subject what is to be done instead. Null: there is none.
+    /// Looks at all alarms, with the lock held.
+    [[nodiscard]] void* claim_one(const alarm_kind& kind) noexcept;
 
   private:
     void loop() noexcept;

@@ -244,27 +244,33 @@ TEST_CASE("timers_that_get_no_thread_say_so_and_may_try_again") {
     pthread_attr_destroy(&usual);
 }
 
-TEST_CASE("all_alarms_of_one_kind_can_be_had_back") {
+TEST_CASE("all_alarms_of_one_kind_can_be_claimed_before_their_time") {
     subject about;
+    subject wanted;
+    subject refused;
+    refused.refuses = true;
     timers clock;
     clock.start();
     std::deque<counted> usual;
     std::deque<counted> other;
     for (int i = 0; i < 10; ++i) {
         usual.emplace_back(about);
-        other.emplace_back(about, counted::other);
+        other.emplace_back(i % 2 == 0 ? wanted : refused, counted::other);
         usual.back().arm(clock, steady_now() + hour + i * millisecond);
         other.back().arm(clock, steady_now() + hour + i * millisecond);
     }
-    int taken = 0;
-    while (alarm* const each = clock.take_one(counted::other)) {
-        CHECK(&each->kind() == &counted::other);
-        CHECK_FALSE(clock.disarm(*each));
-        ++taken;
+    int claimed = 0;
+    while (void* const one = clock.claim_one(counted::other)) {
+        CHECK(one == &wanted);
+        ++claimed;
     }
-    CHECK(taken == 10);
+    CHECK(claimed == 5);
+    CHECK(wanted.claimed == 5);
+    CHECK(refused.claimed == 5);
+    for (counted& each : other) CHECK_FALSE(clock.disarm(each));
     for (counted& each : usual) CHECK(clock.disarm(each));
     CHECK(about.claimed == 0);
+    CHECK(wanted.rung == 0);
 }
 
 }  // namespace tokengate::test
