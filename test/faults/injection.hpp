@@ -5,7 +5,8 @@
 /// What is refused: operator new in all its forms, of this program and of the library, and
 /// pthread_create(). What is not: malloc(), which hwloc, Crypto++, oneTBB and the C library call.
 /// oneTBB's own allocator asks the system for large pieces, in an order that nothing here can
-/// control; hwloc and Crypto++ tell of a refusal as of any other error.
+/// control, and its beginning in a process cannot be tried again (see programs.cpp); hwloc and
+/// Crypto++ tell of a refusal as of any other error.
 #pragma once
 
 #include <cstdint>
