@@ -130,8 +130,9 @@ TEST_CASE("a_callback_of_a_kill_by_another_token_may_call_kill_and_ask") {
     const token<void> killer = kills();
     REQUIRE(ends(killer));
     all.check(false);
+    t.join();
+    victim.join();
     settle_locality(all.rt);
-    CHECK(victim.done());
 }
 
 TEST_CASE("a_callback_of_a_run_timeout_may_call_kill_and_ask") {
@@ -139,6 +140,8 @@ TEST_CASE("a_callback_of_a_run_timeout_may_call_kill_and_ask") {
     const token<void> victim = all.begin_victim();
     const token<void> t = all.begin();
     all.check(false);
+    t.join();
+    victim.join();
     settle_locality(all.rt);
     CHECK(t.state() == token_state::timed_out);
     CHECK(victim.state() == token_state::killed);
