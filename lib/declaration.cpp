@@ -8,6 +8,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/backlog.hpp"
+#include "locality/chain.hpp"
 #include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"

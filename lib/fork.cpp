@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "domain/waiters.hpp"
@@ -51,7 +52,7 @@ void enlist_runtime(runtime_core& runtime) {
         hold_over_fork(state().lock);
         hold_over_fork(waiting_workers::shared_lock());
         hold_over_fork(end_reasons::shared_lock());
-        pthread_atfork(nullptr, nullptr, mark_all_in_child);
+        if (pthread_atfork(nullptr, nullptr, mark_all_in_child) != 0) throw std::bad_alloc();
     });
     process_state& now = state();
     const std::scoped_lock guard(now.lock);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include <tokengate/error.hpp>
@@ -133,7 +134,8 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
         if (!in_time) kill_at_deadline();
         crew_.enter(phase::stopped);
     }
-    last_stop_.stragglers = stragglers();
+    // Who waits for ever needs no list of them, nor memory for one: the destructor.
+    if (deadline) last_stop_.stragglers = stragglers();
     if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
     crew_.join();
     joined_ = true;
@@ -200,10 +202,16 @@ std::vector<chain_info> runtime_core::chains() const {
     });
 }
 
-void runtime_core::display() const {
-    std::string text = describe(settings_);
-    for (const auto& each : crew_.bind_failures()) text += "binding failed: " + each.error + "\n";
-    std::fputs(text.c_str(), stderr);
+void runtime_core::display() const noexcept {
+    try {
+        std::string text = describe(settings_);
+        for (const auto& each : crew_.bind_failures()) {
+            text += "binding failed: " + each.error + "\n";
+        }
+        std::fputs(text.c_str(), stderr);
+    } catch (const std::bad_alloc&) {
+        std::fputs("tokengate: no memory to show the settings\n", stderr);
+    }
 }
 
 void abandon_call(token_node& node) noexcept { node.operation->runtime->entrance().abandon(node); }

@@ -85,7 +85,7 @@ class runtime_core {
     [[nodiscard]] std::uint64_t killed_so_far() const noexcept;
     [[nodiscard]] bool called_from_own_worker() const noexcept;
     [[nodiscard]] std::vector<straggler> stragglers() const;
-    void display() const;
+    void display() const noexcept;
 
     std::optional<topology> machine_;
     const settings settings_;

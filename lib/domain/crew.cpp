@@ -58,7 +58,9 @@ void crew::start() {
     enter(phase::draining);
     muster present;
     std::size_t started = 0;
-    std::string refusal;
+    // What to say is put together when all threads have ended: that may throw, too.
+    std::error_code refusal;
+    const char* reason = nullptr;
     const std::size_t all = std::size_t{settings_.cores} * settings_.workers_per_core;
     try {
         for (; started < all; ++started) {
@@ -67,17 +69,18 @@ void crew::start() {
                 .start(present);
         }
     } catch (const std::system_error& refused) {
-        refusal = refused.code().message();
+        refusal = refused.code();
     } catch (const std::bad_alloc&) {
-        refusal = "no memory left";
+        reason = "no memory left";
     }
     for (std::size_t i = 0; i < started; ++i) present.arrived.acquire();
-    if (present.failed) refusal = "no memory left for it to begin";
-    if (!refusal.empty()) {
+    if (present.failed) reason = "no memory left for it to begin";
+    if (refusal || reason != nullptr) {
         enter(phase::stopped);
         join();
         throw resource_error("worker thread " + std::to_string(std::min(started + 1, all)) +
-                             " of " + std::to_string(all) + " could not be started: " + refusal +
+                             " of " + std::to_string(all) + " could not be started: " +
+                             (reason != nullptr ? reason : refusal.message()) +
                              ". Ask for fewer cores or workers_per_core, or raise the limits on "
                              "threads (ulimit -u, pids.max) and memory (ulimit -v)");
     }

@@ -254,7 +254,6 @@ token_node* gate::admit(operation_core& operation, const frame_type& type, admis
 
 void gate::commit(token_node& node, holders held_by) {
     submitter& mine = submitters_.mine();
-    const weight weight_class = node.weight_class;
     own_counter& accepted = mine.counts[node.operation->number].accepted;
     // Counted first, then the phase: stop() writes the phase first and then counts. So either it
     // counts this token, and its workers stay, or this sees that the runtime has closed.
@@ -267,13 +266,12 @@ void gate::commit(token_node& node, holders held_by) {
         return;
     }
     node.state.start(token_state::admitted, static_cast<std::uint32_t>(held_by));
-    put(node);
+    put(node, mine);
 }
 
 // Where it is to be taken from. It may be gone afterwards.
-void gate::put(token_node& node) {
+void gate::put(token_node& node, submitter& mine) {
     if (node.way == route::mailbox) {
-        submitter& mine = submitters_.mine();
         const weight weight_class = node.weight_class;
         const bool anchored = node.anchored();
         const unsigned hint = crew_.chosen().workers_per_core == 1 || anchored
@@ -328,7 +326,7 @@ void gate::commit_special(token_node& node, holders held_by) {
         if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
     } else {
         node.state.start(token_state::admitted, references);
-        put(node);
+        put(node, submitters_.mine());
     }
     if (watching != nullptr) watching->commit(node);
 }

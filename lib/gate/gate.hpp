@@ -199,7 +199,7 @@ class gate {
     [[gnu::cold]] void stay_or_retract(const operation_core& operation, own_counter& accepted,
                                        std::uint64_t count);
     [[gnu::noinline]] void commit_special(token_node& node, holders held_by);
-    [[gnu::always_inline]] inline void put(token_node& node);
+    [[gnu::always_inline]] inline void put(token_node& node, submitter& mine);
     [[gnu::cold]] void open_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
 

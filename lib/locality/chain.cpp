@@ -117,9 +117,9 @@ class chain_pool {
     /// Adds a block, unless somebody else has since `count` was read.
     static void grow(unsigned count) {
         static auto* const lock = [] {
-            auto* made = new std::mutex;
+            auto made = std::make_unique<std::mutex>();
             hold_over_fork(*made);
-            return made;
+            return made.release();
         }();
         const std::scoped_lock guard(*lock);
         // Relaxed: only written under the lock.

@@ -2,6 +2,8 @@
 #include "token/fork_lock.hpp"
 
 #include <pthread.h>
+#include <algorithm>
+#include <new>
 #include <vector>
 
 namespace tokengate::detail {
@@ -34,7 +36,12 @@ void after_fork() {
 void hold_over_fork(std::mutex& lock) {
     all_locks& now = locks();
     const std::scoped_lock guard(now.own);
-    if (now.given.empty()) pthread_atfork(before_fork, after_fork, after_fork);
+    if (std::find(now.given.begin(), now.given.end(), &lock) != now.given.end()) return;
+    // First of all, so that the handlers are registered once, whatever fails.
+    now.given.reserve(now.given.size() + 1);
+    if (now.given.empty() && pthread_atfork(before_fork, after_fork, after_fork) != 0) {
+        throw std::bad_alloc();
+    }
     now.given.push_back(&lock);
 }
 

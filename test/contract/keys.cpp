@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes the keys of two calls equal.
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,6 +13,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -261,6 +265,38 @@ TEST_CASE("a_hold_has_the_key_of_a_call_with_the_same_arguments") {
         CHECK(op.hold(text, short{3}).domain() == held.domain());
         const key_hold other = generic.hold(1, tile{1, 2});
         CHECK(generic.hold(1, tile{1, 2}).domain() == other.domain());
+    }
+}
+
+TEST_CASE("a_key_can_be_made_of_every_value_of_a_type_with_a_hash") {
+    using mixed = std::variant<std::monostate, int, double, std::string, const void*>;
+    using tree = std::map<mixed, std::vector<std::optional<mixed>>>;
+    const double infinite = std::numeric_limits<double>::infinity();
+    const double no_number = std::numeric_limits<double>::quiet_NaN();
+    const std::vector<mixed> values{
+        {},     0, -1, 0.0, -0.0, infinite, -infinite, no_number, "a", "", std::string(10'000, 'x'),
+        nullptr};
+    for (const sticky::mode mode : {sticky::colocate, sticky::serial}) {
+        runtime rt({.cores = 4, .sticky_slots = 64});
+        const auto op = rt.operation("op", {.sticky = sticky::by_arguments(mode)},
+                                     [](const mixed&, const tree&) {});
+        std::uint64_t called = 0;
+        for (const mixed& each : values) {
+            tree made;
+            for (const mixed& inner : values) {
+                // Not a number is not in any order, so that it is no key of a map.
+                const auto* number = std::get_if<double>(&inner);
+                if (number != nullptr && std::isnan(*number)) continue;
+                made[inner] = {each, std::nullopt};
+            }
+            for (int i = 0; i < 3; ++i) {
+                op(each, made);
+                op(each, tree());
+                called += 2;
+            }
+        }
+        settle_locality(rt);
+        CHECK(rt.stats().total().completed == called);
     }
 }
 

@@ -239,6 +239,32 @@ TEST_CASE("a_thread_that_blocks_on_one_class_does_not_hold_up_another") {
     settle(rt);
 }
 
+TEST_CASE("no_full_class_holds_up_another") {
+    for (const weight full : all_weights) {
+        for (const weight other : all_weights) {
+            if (full == other) continue;
+            INFO(std::string(to_string(full)), " is full, ", std::string(to_string(other)));
+            runtime rt({.cores = 4, .mailbox_capacity = 2, .steal = stealing::strict});
+            hold gate;
+            const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+            for (int i = 0; i < 4; ++i) held();
+            REQUIRE(gate.await(4));
+            const auto fills = rt.operation("fills", {.weight = full}, [] {});
+            const auto anchored = rt.operation(
+                "anchored", {.weight = full, .sticky = sticky::by_anchor("one")}, [] {});
+            while (fills.try_call()) {}
+            while (anchored.try_call()) {}
+            const auto op = rt.operation("op", {.weight = other}, [] {});
+            const auto keyed = rt.operation(
+                "keyed", {.weight = other, .sticky = sticky::by_anchor("another")}, [] {});
+            CHECK(op.try_call().has_value());
+            CHECK(keyed.try_call().has_value());
+            gate.release();
+            settle(rt);
+        }
+    }
+}
+
 TEST_CASE("a_refused_call_keeps_no_room") {
     runtime rt({.cores = 1, .mailbox_capacity = 1, .in_flight_limit = 3});
     hold gate;

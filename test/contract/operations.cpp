@@ -113,6 +113,17 @@ TEST_CASE("an_operation_knows_its_name_and_class_and_can_be_copied") {
     settle(rt);
 }
 
+TEST_CASE("a_name_says_nothing_about_the_weight") {
+    runtime rt({.cores = 4});
+    for (const char* name : {"heavy", "highlight", "light", "flight", "HEAVY duty", "no_light"}) {
+        const auto op = rt.operation(name, [] {});
+        CHECK(op.weight_class() == weight::medium);
+        CHECK(op().weight_class() == weight::medium);
+    }
+    settle(rt);
+    CHECK(rt.stats().by_weight[index_of(weight::medium)].completed == 6);
+}
+
 TEST_CASE("anything_callable_can_be_declared") {
     runtime rt({.cores = 2});
     counter tally;
