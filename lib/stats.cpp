@@ -55,6 +55,10 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].weight_class = operation.weight_class;
         operations[i].counts.killed = outside.killed.value();
         operations[i].counts.timed_out = outside.timed_out.value();
+        operations[i].set_aside = operation.aside->size();
+        if (operation.supervised_by != nullptr) {
+            operations[i].retries = operation.supervised_by->retries();
+        }
     }
     crew_.for_each_worker([&](const worker& each) {
         for (std::size_t i = 0; i < operations.size(); ++i) {

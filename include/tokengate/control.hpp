@@ -30,6 +30,9 @@ namespace this_token {
 /// @throws std::bad_alloc
 [[nodiscard]] std::stop_token stop_token();
 
+/// Which attempt this is, from 1 on; 0 outside of tokens. Cost: as stop_requested().
+[[nodiscard]] unsigned attempt() noexcept;
+
 }  // namespace this_token
 
 namespace detail {

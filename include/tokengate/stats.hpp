@@ -45,7 +45,9 @@ struct operation_stats {
     std::string_view name;  ///< the one it was declared under; valid to the end of the process
     weight weight_class = weight::medium;
     token_counts counts;           ///< its tokens
-    std::uint64_t executions = 0;  ///< of these, tokens whose callable was run
+    std::uint64_t executions = 0;  ///< times that its callable was run
+    std::uint64_t retries = 0;     ///< of these, attempts after a token's first
+    std::size_t set_aside = 0;     ///< tokens that wait for a resume() or for their storage
 };
 
 /// What the workers of one domain have done.

@@ -85,6 +85,12 @@ std::stop_token stop_token() {
     return made->get_token();
 }
 
+unsigned attempt() noexcept {
+    const auto* const running = detail::innermost_frame();
+    if (running == nullptr) return 0;
+    return running->node->supervised ? detail::attempts_of(*running->node) : 1;
+}
+
 }  // namespace this_token
 
 }  // namespace tokengate

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storage tiers: so many callables at once in the whole process, and no worker is held meanwhile.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "hold.hpp"
+#include "locality.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How many are inside at once, and were at most.
+class crowd {
+  public:
+    void enter() {
+        const int now = ++inside_;
+        int seen = most_;
+        while (now > seen && !most_.compare_exchange_weak(seen, now)) {}
+    }
+    void leave() { --inside_; }
+    [[nodiscard]] int inside() const { return inside_; }
+    [[nodiscard]] int most() const { return most_; }
+
+  private:
+    std::atomic<int> inside_{0};
+    std::atomic<int> most_{0};
+};
+
+}  // namespace
+
+TEST_CASE("no_more_callables_of_a_tier_run_at_once_than_it_has_permits") {
+    runtime rt({.cores = 8, .reserve_workers = 8});
+    crowd present;
+    hold gate;
+    const auto body = [&] {
+        present.enter();
+        gate.pass();
+        present.leave();
+    };
+    const auto op = rt.operation("op", {.storage = storage::slow}, body);
+    const auto other =
+        rt.operation("other", {.weight = weight::heavy, .storage = storage::slow}, body);
+    const auto compute = rt.operation("compute", [](int i) { return i; });
+    for (int i = 0; i < 40; ++i) {
+        op();
+        other();
+    }
+    REQUIRE(gate.await(10));
+    // Those that wait hold no worker, and those that run are stood in for.
+    for (int i = 0; i < 100; ++i) CHECK(result_of(compute(i)) == i);
+    CHECK(present.inside() == 10);
+    const storage_stats seen = stats_of(storage::slow);
+    CHECK(seen.limit == 10);
+    CHECK(seen.executing == 10);
+    gate.release();
+    settle_locality(rt);
+    CHECK(present.most() == 10);
+    CHECK(stats_of(storage::slow).executing == 0);
+    CHECK(stats_of(storage::slow).waiting == 0);
+}
+
+TEST_CASE("the_limit_of_a_tier_can_be_changed_while_it_is_in_use_and_is_never_exceeded") {
+    runtime rt({.cores = 8, .reserve_workers = 8});
+    crowd present;
+    std::atomic<bool> open{false};
+    const auto op = rt.operation("op", {.storage = storage::moderate}, [&] {
+        present.enter();
+        while (!open) std::this_thread::sleep_for(50us);
+        present.leave();
+    });
+    set_storage_limit(storage::moderate, 3);
+    for (int i = 0; i < 30; ++i) op();
+    REQUIRE(eventually([&] { return present.inside() == 3; }));
+    set_storage_limit(storage::moderate, 6);
+    REQUIRE(eventually([&] { return present.inside() == 6; }));
+    set_storage_limit(storage::moderate, 2);
+    CHECK(present.inside() == 6);  // what runs goes on
+    open = true;
+    settle_locality(rt);
+    CHECK(present.most() == 6);
+    set_storage_limit(storage::moderate, most_at_once(storage::moderate));
+    CHECK_THROWS_AS(set_storage_limit(storage::moderate, 0), config_error);
+    CHECK_THROWS_AS(set_storage_limit(storage::none, 5), config_error);
+    CHECK_THROWS_AS(static_cast<void>(stats_of(storage::none)), config_error);
+    CHECK(stats_of(storage::moderate).limit == 25);
+}
+
+TEST_CASE("tokens_of_a_tier_that_wait_for_each_other_do_not_starve") {
+    for (const int cores : {1, 2, 8}) {
+        INFO(cores, " domains");
+        runtime rt({.cores = cores});
+        crowd present;
+        std::optional<operation<int(int)>> tree;
+        tree = rt.operation("tree", {.storage = storage::fast}, [&](int depth) -> int {
+            present.enter();
+            if (depth == 0) {
+                present.leave();
+                return 1;
+            }
+            const auto left = (*tree)(depth - 1);
+            const auto right = (*tree)(depth - 1);
+            present.leave();
+            const int sum = left.get() + right.get();
+            present.enter();
+            present.leave();
+            return sum;
+        });
+        set_storage_limit(storage::fast, 2);
+        CHECK(result_of((*tree)(6)) == 64);
+        settle_locality(rt);
+        CHECK(present.most() <= 2);
+        CHECK(stats_of(storage::fast).executing == 0);
+        set_storage_limit(storage::fast, most_at_once(storage::fast));
+    }
+}
+
+TEST_CASE("a_killed_or_paused_token_of_a_tier_gives_its_permit_on") {
+    runtime rt({.cores = 4});
+    hold gate;
+    std::atomic<int> ran{0};
+    const auto op = rt.operation("op", {.storage = storage::insane}, [&] {
+        gate.pass();
+        ++ran;
+    });
+    set_storage_limit(storage::insane, 1);
+    op();
+    REQUIRE(gate.await(1));
+    std::vector<token<void>> made;
+    for (int i = 0; i < 100; ++i) made.push_back(op());
+    for (std::size_t i = 0; i < made.size(); i += 2) CHECK(made[i].kill());
+    op.pause();
+    gate.release();
+    REQUIRE(eventually([&] { return ran == 1; }));
+    op.resume();
+    settle_locality(rt);
+    CHECK(ran == 51);
+    set_storage_limit(storage::insane, most_at_once(storage::insane));
+}
+
+}  // namespace tokengate::test
