@@ -51,7 +51,8 @@ class operation_handle {
     /// send.pause();  // what is called from here on waits
     /// @endcode
     /// Tokens that wait so do not count towards `in_flight_limit`; calls block, or are refused,
-    /// when as many wait.
+    /// when as many wait. Of a serial key only the first one does, the others wait in line behind
+    /// it: calls with serial keys block, or are refused, when half of the room is taken.
     /// @throws runtime_forked in a child process (so do the next three)
     void pause() const;
 

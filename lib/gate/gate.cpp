@@ -186,6 +186,12 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
     }
     room.fixed = sticky || outer != nullptr;
     room.line = anchor.line();
+    if (operation.serial && crew_.attention() &&
+        fills_up(operation, room.where.domain, room.which) &&
+        !wait_for_line(operation, how, room.where.domain, room.which)) [[unlikely]] {
+        mine.counts[operation.number].refused.add();
+        return nullptr;
+    }
     if (room.line == nullptr && !by_position && may_stay(self, room.where.domain)) {
         room.way = route::deque;
     }

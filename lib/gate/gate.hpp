@@ -174,6 +174,12 @@ class gate {
     [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, reservation& room,
                                                  admission how);
     [[nodiscard]] bool is_full(const backlog& aside) const noexcept;
+    [[nodiscard]] bool fills_up(const operation_core& operation, unsigned domain,
+                                lane which) noexcept;
+    template <class Full>
+    [[nodiscard]] bool wait_while(const operation_core& operation, admission how, Full&& is_so);
+    [[gnu::cold, nodiscard]] bool wait_for_line(const operation_core& operation, admission how,
+                                                unsigned domain, lane which);
     [[gnu::cold, nodiscard]] bool wait_for_backlog(const operation_core& operation, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self, bool stalled);

@@ -110,13 +110,24 @@ bool gate::is_full(const backlog& aside) const noexcept {
     return aside.size() >= crew_.chosen().in_flight_limit;
 }
 
-// So many tokens of this operation wait aside that no more are taken. False: refused.
-bool gate::wait_for_backlog(const operation_core& operation, admission how) {
+// Those that wait for the turn of a paused token keep their room: so they get half of what there is
+// at most, and the rest is for others.
+bool gate::fills_up(const operation_core& operation, unsigned domain, lane which) noexcept {
+    if (!operation.aside->paused()) return false;
+    const auto half_gone = [](const credit_pool& pool) {
+        return 2 * pool.available() <= pool.total();
+    };
+    return half_gone(crew_.in_flight) || half_gone(crew_.at(domain).box.credits(which));
+}
+
+// So many tokens of this operation wait that no more are taken. False: refused.
+template <class Full>
+bool gate::wait_while(const operation_core& operation, admission how, Full&& is_so) {
     if (how == admission::refuse) return false;
     worker* const self = worker::current_of(crew_);
     std::optional<blocking_section> blocked;
     for (;;) {
-        if (!is_full(*operation.aside)) return true;
+        if (!is_so()) return true;
         if (self != nullptr) {
             self->settle_all();
             // What the worker could do for those that wait nobody else may do: then rather beyond
@@ -136,6 +147,15 @@ bool gate::wait_for_backlog(const operation_core& operation, admission how) {
         // A backlog tells nobody that it has shrunk.
         static_cast<void>(crew_.room.wait(ticket, steady_after(look_again)));
     }
+}
+
+bool gate::wait_for_backlog(const operation_core& operation, admission how) {
+    return wait_while(operation, how, [&] { return is_full(*operation.aside); });
+}
+
+bool gate::wait_for_line(const operation_core& operation, admission how, unsigned domain,
+                         lane which) {
+    return wait_while(operation, how, [&] { return fills_up(operation, domain, which); });
 }
 
 // For a worker that is at the limit and has found nothing to run first: everything in flight may
