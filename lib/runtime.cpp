@@ -116,7 +116,12 @@ std::vector<straggler> runtime_core::stragglers() const {
 
 stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
     if (forked()) return {};
-    crew_.advance(phase::open, phase::draining);
+    {
+        // resume() opens nothing again from here on.
+        const std::scoped_lock guard(operations_lock_);
+        stopping_ = true;
+        crew_.advance(phase::open, phase::draining);
+    }
     // What waits could not end otherwise.
     resume_all();
     if (called_from_own_worker()) return {};
@@ -190,6 +195,10 @@ void runtime_core::start() {
         throw error("start() was called on a runtime that is stopping: call stop() first");
     }
     crew_.start();
+    {
+        const std::scoped_lock operations(operations_lock_);
+        stopping_ = false;
+    }
     joined_ = false;
 }
 

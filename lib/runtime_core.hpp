@@ -51,6 +51,9 @@ class runtime_core {
     void resume(operation_core& operation);
     void pause_all();
     void resume_all();
+    /// False: the deadline has passed.
+    [[nodiscard]] bool drain(operation_core& operation, std::optional<steady_ns> deadline);
+    [[nodiscard]] bool drain_all(std::optional<steady_ns> deadline);
     /// Kills what has not begun of what was called before, and what executes, if that is meant too.
     /// @throws std::bad_alloc
     std::size_t kill(operation_core& operation, std::string_view reason, bool executing);
@@ -75,6 +78,7 @@ class runtime_core {
     std::size_t kill(operation_core& operation, const id_horizon& before, std::string_view reason,
                      bool executing);
     void open_again(operation_core& operation) noexcept;
+    void outside_or_throw(const char* what) const;
     void in_parent_or_throw(const char* what) const;
     template <class Visit>
     void for_each_operation(Visit&& visit) const {
@@ -98,7 +102,8 @@ class runtime_core {
     };
     std::mutex operations_lock_;
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
-    bool paused_ = false;  ///< under operations_lock_: so is each operation from the start
+    bool paused_ = false;    ///< under operations_lock_: so is each operation from the start
+    bool stopping_ = false;  ///< under operations_lock_: from stop() to start()
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
     std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does

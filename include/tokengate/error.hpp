@@ -47,6 +47,12 @@ class runtime_stopped : public error {
     using error::error;
 };
 
+/// An operation was called that drains, or has been drained. Nothing was accepted.
+class operation_drained : public error {
+  public:
+    using error::error;
+};
+
 /// A call was made in a child process after fork(), where no worker exists.
 class runtime_forked : public error {
   public:

@@ -3,6 +3,7 @@
 /// Declared operations: calling one makes a token.
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -53,12 +54,21 @@ class operation_handle {
     /// Tokens that wait so do not count towards `in_flight_limit`; calls block, or are refused,
     /// when as many wait. Of a serial key only the first one does, the others wait in line behind
     /// it: calls with serial keys block, or are refused, when half of the room is taken.
-    /// @throws runtime_forked in a child process (so do the next three)
+    /// @throws runtime_forked in a child process (so do the following)
     void pause() const;
 
-    /// Ends a pause: what waits runs, in order. Idempotent.
-    /// Cost: about 50 nanoseconds for each token that waits.
+    /// Ends a pause: what waits runs, in order. Ends drain(), too. Idempotent.
     void resume() const;
+
+    /// Stops admission and finishes what was admitted: from now on calls from outside throw
+    /// operation_drained, until resume(); those that tokens make come in. Ends a pause. Blocks
+    /// until all tokens of this operation have ended, and looks once in a millisecond whether they
+    /// have; the tokens themselves run as ever. Any thread that is no worker of the runtime.
+    /// @throws error inside a token, which this would have to wait for
+    void drain() const;
+
+    /// The same for at most `limit`. True if all have ended.
+    [[nodiscard]] bool drain_for(std::chrono::nanoseconds limit) const;
 
     /// True between pause() and resume().
     [[nodiscard]] bool paused() const;

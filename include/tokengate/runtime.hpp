@@ -99,11 +99,20 @@ class runtime {
 
     /// Pauses all operations, those too that are declared meanwhile: see operation::pause().
     /// Idempotent; no effect while the runtime stops.
-    /// @throws runtime_forked in a child process (so do the next three)
+    /// @throws runtime_forked in a child process (so do the following)
     void pause();
 
-    /// Ends the pause of all operations, those too that were paused one by one.
+    /// Ends the pause of all operations, those too that were paused or drained one by one, and
+    /// drain().
     void resume();
+
+    /// Stops admission and finishes what was admitted, as stop() does, but the workers stay:
+    /// resume() opens the runtime again. Ends a pause.
+    /// @throws error inside a token of this runtime
+    void drain();
+
+    /// The same for at most `limit`. True if nothing is in flight.
+    [[nodiscard]] bool drain_for(std::chrono::nanoseconds limit);
 
     /// Kills all tokens that were called before: see operation::kill().
     std::size_t kill(std::string_view reason = {});

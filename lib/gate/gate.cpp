@@ -89,6 +89,10 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
     if (operation.special.load(std::memory_order_relaxed)) {
+        // Keys and chains, most often, and nothing else.
+        if (operation.anchors && operation.supervised_by == nullptr && !crew_.attention()) {
+            return begin_anchored(operation, type, how, key);
+        }
         return begin_special(operation, type, how, key);
     }
     return begin_free(operation, type, how);
@@ -124,6 +128,7 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
                                 call_key key) {
+    if (operation.closed.load(std::memory_order_relaxed)) called_from_inside_or_throw(operation);
     if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
@@ -267,8 +272,12 @@ void gate::commit(token_node& node, holders held_by) {
     light_fence();
     if (crew_.current_phase() != phase::open) [[unlikely]]
         commit_or_throw(node, accepted);
-    if ((node.serial | node.supervised) != 0) [[unlikely]] {
-        commit_special(node, held_by);
+    if (node.commits_specially()) [[unlikely]] {
+        if (node.supervised) {
+            commit_supervised(node, held_by, mine);
+        } else {
+            commit_serial(node, static_cast<std::uint32_t>(held_by));
+        }
         return;
     }
     node.state.start(token_state::admitted, static_cast<std::uint32_t>(held_by));
@@ -322,19 +331,23 @@ void gate::stay_or_retract(const operation_core& operation, own_counter& accepte
     }
 }
 
-void gate::commit_special(token_node& node, holders held_by) {
-    supervisor* const watching = node.supervised ? node.operation->supervised_by : nullptr;
+void gate::commit_serial(token_node& node, std::uint32_t references) {
+    node.state.start(token_state::waiting, references);
+    // Nobody has a handle yet who could have killed it.
+    if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+}
+
+void gate::commit_supervised(token_node& node, holders held_by, submitter& mine) {
+    supervisor& watching = *node.operation->supervised_by;
     // One for its supervisor, and one for the step that tells it.
-    const auto references = static_cast<std::uint32_t>(held_by) + (watching != nullptr ? 2 : 0);
+    const auto references = static_cast<std::uint32_t>(held_by) + 2;
     if (node.serial) {
-        node.state.start(token_state::waiting, references);
-        // Nobody has a handle yet who could have killed it.
-        if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+        commit_serial(node, references);
     } else {
         node.state.start(token_state::admitted, references);
-        put(node, submitters_.mine());
+        put(node, mine);
     }
-    if (watching != nullptr) watching->commit(node);
+    watching.commit(node);
 }
 
 void gate::abandon(token_node& node) noexcept {
@@ -403,6 +416,21 @@ std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexce
     return positions.next++;
 }
 
+// What was admitted may finish, with all that it needs; what was killed while it executes may not.
+// (The call has been counted before this look, the kill is counted after its own step: so stop()
+// counts the call, or this sees the kill.)
+bool gate::called_from_inside() const noexcept {
+    const worker* self = worker::current();
+    return self != nullptr && &self->owner() == &crew_ && self->executes_live();
+}
+
+void gate::called_from_inside_or_throw(const operation_core& operation) const {
+    if (called_from_inside()) return;
+    throw operation_drained("operation '" + operation.label->name +
+                            "' was called after drain(). Nothing was accepted: call resume() on it "
+                            "first");
+}
+
 void gate::open_or_throw(const operation_core& operation) const {
     const phase now = crew_.current_phase();
     if (now == phase::open) return;
@@ -412,14 +440,9 @@ void gate::open_or_throw(const operation_core& operation) const {
                              "in a child process after fork(), where the runtime has no workers. "
                              "Nothing was accepted: create a new runtime in the child");
     }
-    const worker* self = worker::current();
-    // What was admitted may finish, with all that it needs; what was killed while it executes may
-    // not. (The call has been counted before this look, the kill is counted after its own step: so
-    // stop() counts the call, or this sees the kill.)
-    const bool inside = self != nullptr && &self->owner() == &crew_ && self->executes_live();
-    if (inside && (now == phase::draining || now == phase::closing)) return;
+    if (called_from_inside() && (now == phase::draining || now == phase::closing)) return;
     throw runtime_stopped(call +
-                          (now != phase::stopped ? "while its runtime was stopping"
+                          (now != phase::stopped ? "while its runtime was stopping or draining"
                                                  : "after its runtime had stopped") +
                           ". Nothing was accepted: call start() first, or keep the runtime running "
                           "until the last call");

@@ -204,8 +204,11 @@ class gate {
     [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
     [[gnu::cold]] void stay_or_retract(const operation_core& operation, own_counter& accepted,
                                        std::uint64_t count);
-    [[gnu::noinline]] void commit_special(token_node& node, holders held_by);
+    [[gnu::noinline]] void commit_serial(token_node& node, std::uint32_t references);
+    [[gnu::noinline]] void commit_supervised(token_node& node, holders held_by, submitter& mine);
     [[gnu::always_inline]] inline void put(token_node& node, submitter& mine);
+    [[nodiscard]] bool called_from_inside() const noexcept;
+    [[gnu::cold]] void called_from_inside_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void open_or_throw(const operation_core& operation) const;
     [[gnu::cold]] void renew_positions(submitter& mine, weight weight_class) noexcept;
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pause, resume, kill and cancel, of one operation or of all. Protocol: lib/domain/backlog.md.
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,6 +12,12 @@
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_again{1};
+
+}  // namespace
 
 void runtime_core::in_parent_or_throw(const char* what) const {
     if (!forked()) return;
@@ -28,6 +36,7 @@ void runtime_core::pause(operation_core& operation) {
 }
 
 void runtime_core::open_again(operation_core& operation) noexcept {
+    operation.closed.store(false, std::memory_order_relaxed);
     operation.aside->resume();
     operation.special.store(operation.always_special, std::memory_order_relaxed);
 }
@@ -54,6 +63,49 @@ void runtime_core::resume_all() {
     const std::scoped_lock guard(operations_lock_);
     paused_ = false;
     for_each_operation([this](operation_core& each) { open_again(each); });
+    if (!stopping_) crew_.advance(phase::draining, phase::open);
+}
+
+void runtime_core::outside_or_throw(const char* what) const {
+    in_parent_or_throw(what);
+    if (!called_from_own_worker()) return;
+    throw error(std::string(what) +
+                "() was called inside a token of the same runtime, which it would have to wait "
+                "for: call it from a thread that is not a worker");
+}
+
+bool runtime_core::drain(operation_core& operation, std::optional<steady_ns> deadline) {
+    outside_or_throw("drain");
+    {
+        const std::scoped_lock guard(operations_lock_);
+        operation.aside->resume();
+        operation.closed.store(true, std::memory_order_relaxed);
+        operation.special.store(true, std::memory_order_relaxed);
+    }
+    for (;;) {
+        const event_count::ticket ticket = crew_.quiet.prepare();
+        if (stats_of(operation).counts.in_flight() == 0) {
+            crew_.quiet.cancel();
+            return true;
+        }
+        if (deadline && steady_now() >= *deadline) {
+            crew_.quiet.cancel();
+            return false;
+        }
+        // Workers that are busy with other operations tell nobody.
+        static_cast<void>(crew_.quiet.wait(ticket, steady_after(look_again)));
+    }
+}
+
+bool runtime_core::drain_all(std::optional<steady_ns> deadline) {
+    outside_or_throw("drain");
+    crew_.advance(phase::open, phase::draining);
+    {
+        const std::scoped_lock guard(operations_lock_);
+        paused_ = false;
+        for_each_operation([](operation_core& each) { each.aside->resume(); });
+    }
+    return wait_idle(deadline);
 }
 
 std::size_t runtime_core::kill(operation_core& operation, std::string_view reason, bool executing) {
@@ -94,6 +146,14 @@ void operation_handle::resume() const { core().runtime->resume(core()); }
 
 bool operation_handle::paused() const { return core().aside->paused(); }
 
+void operation_handle::drain() const {
+    static_cast<void>(core().runtime->drain(core(), std::nullopt));
+}
+
+bool operation_handle::drain_for(std::chrono::nanoseconds limit) const {
+    return core().runtime->drain(core(), steady_after(limit));
+}
+
 std::size_t operation_handle::kill(std::string_view reason) const {
     return core().runtime->kill(core(), reason, true);
 }
@@ -109,6 +169,12 @@ namespace tokengate {
 void runtime::pause() { core_->pause_all(); }
 
 void runtime::resume() { core_->resume_all(); }
+
+void runtime::drain() { static_cast<void>(core_->drain_all(std::nullopt)); }
+
+bool runtime::drain_for(std::chrono::nanoseconds limit) {
+    return core_->drain_all(detail::steady_after(limit));
+}
 
 std::size_t runtime::kill(std::string_view reason) { return core_->kill_all(reason, true); }
 

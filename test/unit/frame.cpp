@@ -39,6 +39,22 @@ constexpr std::size_t size = frame_functions<R (*)(P...), R, P...>::type.size;
 
 }  // namespace
 
+TEST_CASE("what_a_node_says_of_its_marks_is_what_they_are") {
+    for (unsigned bits = 0; bits < 16; ++bits) {
+        for (const detail::route way : {detail::route::mailbox, detail::route::bulk}) {
+            detail::token_node node;
+            node.way = way;
+            node.chained = (bits & 1U) != 0;
+            node.serial = (bits & 2U) != 0;
+            node.pinned = (bits & 4U) != 0;
+            node.supervised = (bits & 8U) != 0;
+            CHECK(node.anchored() == (node.chained || node.serial || node.pinned));
+            CHECK(node.plain() == !(node.anchored() || node.supervised));
+            CHECK(node.commits_specially() == (node.serial || node.supervised));
+        }
+    }
+}
+
 TEST_CASE("tokens_with_one_small_argument_and_a_small_result_fit_a_cache_line") {
     CHECK(size<void> <= 64);
     CHECK(size<int> <= 64);

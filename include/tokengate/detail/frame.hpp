@@ -76,7 +76,8 @@ struct operation_core {
     /// There is more to its calls; each of them is made by itself. Relaxed: whoever changes it
     /// while calls come counts on no particular one of them.
     std::atomic<bool> special{false};
-    bool always_special = false;  ///< by its traits
+    bool always_special = false;      ///< by its traits
+    std::atomic<bool> closed{false};  ///< calls are admitted from inside tokens only
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;
     /// What watches over its tokens; null: nothing does.

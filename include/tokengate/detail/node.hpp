@@ -125,11 +125,18 @@ struct token_node {
     [[nodiscard]] const frame_type& type() const noexcept { return *label->type; }
 
     /// True if it may run in one domain only.
-    [[nodiscard]] bool anchored() const noexcept { return (chained | serial | pinned) != 0; }
+    [[nodiscard]] bool anchored() const noexcept { return (marks() & 0b0001'1100) != 0; }
 
     /// True if nothing is to be done for it but to run it.
-    [[nodiscard]] bool plain() const noexcept {
-        return (chained | serial | pinned | supervised) == 0;
+    [[nodiscard]] bool plain() const noexcept { return (marks() & 0b0011'1100) == 0; }
+
+    /// True if there is more to its commit than a push.
+    [[nodiscard]] bool commits_specially() const noexcept { return (marks() & 0b0010'1000) != 0; }
+
+  private:
+    // The bits from `way` on, in one load: compilers ask for each of them by itself.
+    [[nodiscard]] std::uint8_t marks() const noexcept {
+        return reinterpret_cast<const unsigned char*>(this)[7];
     }
 };
 
