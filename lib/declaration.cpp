@@ -71,6 +71,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     if (supervisor::is_needed_for(traits)) {
         made.watching = std::make_unique<supervisor>(crew_, timers_, traits);
         core.supervised_by = made.watching.get();
+        core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
         if (core.type != nullptr) {
             made.watching->check(name, *core.type);
             core.type = &supervised_frame(*core.type);

@@ -116,16 +116,20 @@ bool worker::run_newest(token_node& awaited, bool alone) noexcept {
     return is_terminal(awaited.state.phase());
 }
 
-bool worker::run_awaited(token_node& awaited) noexcept {
+// What may wait in a backlog begins when its entry is taken; what may be put back had better.
+bool worker::begins_in_place(const token_node& node, bool alone) const noexcept {
+    return (alone || !node.operation->needs_entries) &&
+           !(crew_.attention() && node.operation->aside->attends());
+}
+
+bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
     if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }
-    // What may wait in a backlog begins when its entry is taken; what may be put back needs it.
-    if (awaited.supervised) return false;
-    if (crew_.attention() && awaited.operation->aside->attends()) return false;
+    if (!begins_in_place(awaited, alone)) return false;
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
@@ -135,7 +139,7 @@ bool worker::run_awaited(token_node& awaited) noexcept {
     } else {
         execute(awaited, grip::husk);
     }
-    return true;
+    return is_terminal(awaited.state.phase());
 }
 
 wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
@@ -151,14 +155,14 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         // Its turn may have come since: a token of a strand, above all.
         if (deadline && is_share(awaited)) {
             if (may_run(awaited) && run_share(awaited, deadline)) break;
-        } else if (run_awaited(awaited)) {
+        } else if (run_awaited(awaited, alone)) {
             break;
         }
         settle_all();
         if (!open && !other) {
             other.emplace(*this);
             alone = !other->found();
-            if (alone && isolation_ == nullptr) continue;
+            if (alone) continue;
         }
         std::optional<waiting_workers::entry> listed(std::in_place, awaited, wake, executing,
                                                      deadline.has_value());
@@ -167,7 +171,9 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         if (is_terminal(seen)) break;
         if (listed->closes_a_cycle()) return wait_end::deadlock;
         // Its turn has come since; from now on whoever brings that about notifies this worker.
-        if (seen == token_state::admitted && may_run(awaited)) continue;
+        if (seen == token_state::admitted && may_run(awaited) && begins_in_place(awaited, alone)) {
+            continue;
+        }
         if (open) {
             idle_.announce(idle_number_);
             if (token_node* node = find()) {

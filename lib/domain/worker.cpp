@@ -439,7 +439,7 @@ void worker::execute_anchored(token_node& node, grip held) noexcept {
     }
     const token_state outcome = run_callable(node, counted);
     if (outcome == token_state::waiting) [[unlikely]] {
-        put_back(node);
+        put_back(node, held);
         return;
     }
     if (node.anchored()) {
@@ -500,18 +500,20 @@ bool worker::end_execution(token_node& node, token_state outcome, grip held) noe
 }
 
 // It is to run once more, unless somebody has ended it meanwhile.
-void worker::put_back(token_node& node) noexcept {
+void worker::put_back(token_node& node, grip held) noexcept {
+    const bool entry_in_hand = held != grip::husk;
     memberships.give_up();
-    if (node.way != route::here) earn_in_flight();
+    if (entry_in_hand && node.way != route::here) earn_in_flight();
     const frame_type& type = node.type();
-    if (type.put_back(node)) return;
+    if (type.put_back(node, entry_in_hand)) return;
     // Whoever ended it has counted it.
     tell_joiners();
     type.drop_arguments(node);
     release_anchor(crew_, node);
     strand* const line = node.serial ? node.line : nullptr;
     const bool had_turn = line != nullptr && node.state.end_turn();
-    drop_reference(node);
+    if (!entry_in_hand && node.way != route::here) earn_in_flight();
+    if (entry_in_hand) drop_reference(node);
     if (line == nullptr) return;
     if (had_turn) crew_.pass_turn(*line);
     crew_.strands.leave(*line);

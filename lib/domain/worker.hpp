@@ -148,7 +148,8 @@ class alignas(64) worker {
     /// Runs the awaited token itself, if it has not begun and may run here: at any depth, since a
     /// plain call would be as deep. True if it is terminal now.
     /// Of a share of a bulk it runs all that nobody has begun.
-    bool run_awaited(token_node& awaited) noexcept;
+    /// @param alone  nobody can stand in for this worker: better in place than never
+    bool run_awaited(token_node& awaited, bool alone = false) noexcept;
 
     /// Runs the awaited token if it is the newest that this worker has created, as in fork and
     /// join, and nothing keeps it from running whatever it may. True if it is terminal now.
@@ -320,6 +321,7 @@ class alignas(64) worker {
     [[gnu::always_inline, nodiscard]] inline token_node* take_in_row(round& mine) noexcept;
     [[gnu::noinline]] static void end_row(round& mine) noexcept;
     [[nodiscard]] bool may_nest() const noexcept;
+    [[nodiscard]] bool begins_in_place(const token_node& node, bool alone) const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
         return deques_[static_cast<std::size_t>(kind)];
@@ -361,7 +363,7 @@ class alignas(64) worker {
     [[gnu::always_inline]] inline void execute_begun(token_node& node, grip held) noexcept;
     [[gnu::always_inline]] inline void execute_free(token_node& node, grip held) noexcept;
     [[gnu::noinline]] void execute_anchored(token_node& node, grip held) noexcept;
-    [[gnu::noinline]] void put_back(token_node& node) noexcept;
+    [[gnu::noinline]] void put_back(token_node& node, grip held) noexcept;
     [[gnu::noinline, nodiscard]] bool end_execution(token_node& node, token_state outcome,
                                                     grip held) noexcept;
     void settle_taken() noexcept;

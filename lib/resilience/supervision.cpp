@@ -24,8 +24,8 @@ token_state run_supervised(token_node& node) noexcept {
     return node.operation->supervised_by->run(node);
 }
 
-bool put_back_supervised(token_node& node) noexcept {
-    return node.operation->supervised_by->put_back(node);
+bool put_back_supervised(token_node& node, bool entry_in_hand) noexcept {
+    return node.operation->supervised_by->put_back(node, entry_in_hand);
 }
 
 void drop_supervised(token_node& node) noexcept {

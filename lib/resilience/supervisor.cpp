@@ -219,16 +219,17 @@ bool supervisor::is_to_be_retried(const supervision& record,
     }
 }
 
-bool supervisor::put_back(token_node& node) noexcept {
+bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
     supervision& record = supervision_of(node);
     const auto delay =
         delay_before(retry_, record.attempts.load(std::memory_order_relaxed), some_random_number());
     {
         // Held until the alarm is armed: whoever kills the token lets go of it afterwards.
         const std::scoped_lock guard(lock_);
-        if (!node.state.put_back()) return false;
+        if (!(entry_in_hand ? node.state.put_back() : node.state.leave_to_entry())) return false;
         list(record);
         retries_.fetch_add(1, std::memory_order_relaxed);
+        if (!entry_in_hand) return true;
         if (delay.count() != 0) {
             record.backs_off = true;
             record.become(backs_off);

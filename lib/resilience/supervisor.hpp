@@ -59,8 +59,9 @@ class supervisor {
     [[nodiscard]] token_state run(token_node& node) noexcept;
 
     /// Takes a token that is to run once more, with its entry's reference; it comes back by the
-    /// retry lane. False if it has been ended meanwhile.
-    [[nodiscard]] bool put_back(token_node& node) noexcept;
+    /// retry lane. If the entry is not in hand, it comes back by that. False if it has been ended
+    /// meanwhile.
+    [[nodiscard]] bool put_back(token_node& node, bool entry_in_hand) noexcept;
 
     /// The token will not run: it was killed or timed out.
     void let_go(token_node& node) noexcept;

@@ -239,6 +239,32 @@ TEST_CASE("at_most_one_retry_after_every_retry_stride_fresh_tokens_and_neither_s
     }
 }
 
+TEST_CASE("a_wait_for_a_retried_token_ends_also_where_nobody_can_stand_in") {
+    for (const int reserves : {0, 1}) {
+        for (const bool serial : {false, true}) {
+            INFO(reserves, " reserves, serial ", serial);
+            runtime rt({.cores = 1, .reserve_workers = reserves});
+            const auto child = rt.operation("child", {.retry = {.attempts = 3}}, [](int i) {
+                if (this_token::attempt() < 3) throw std::runtime_error("not yet");
+                return i;
+            });
+            operation_traits traits;
+            if (serial) {
+                traits.sticky = sticky::by_anchor("a", sticky::serial);
+            } else {
+                traits.external_calls = {"child"};
+            }
+            const auto outer = rt.operation("outer", traits, [&] {
+                const auto a = child(1);
+                const auto b = child(2);
+                return a.get(isolated) + b.get(isolated);
+            });
+            for (int i = 0; i < 10; ++i) CHECK(result_of(outer()) == 3);
+            settle_locality(rt);
+        }
+    }
+}
+
 TEST_CASE("an_operation_whose_arguments_cannot_be_copied_has_no_retries") {
     runtime rt({.cores = 1});
     const auto declare = [&](unsigned attempts) {

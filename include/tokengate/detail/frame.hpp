@@ -77,6 +77,7 @@ struct operation_core {
     /// while calls come counts on no particular one of them.
     std::atomic<bool> special{false};
     bool always_special = false;      ///< by its traits
+    bool needs_entries = false;       ///< its tokens are begun by who has taken their entry only
     std::atomic<bool> closed{false};  ///< calls are admitted from inside tokens only
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;

@@ -56,9 +56,10 @@ struct frame_type {
     /// How many bytes the arguments take, with what they hold (tokengate/argument.hpp); while they
     /// are there.
     std::size_t (*argument_bytes)(const token_node&) noexcept = nullptr;
-    /// Takes over a token whose run() has said waiting, with its entry's reference, when the worker
-    /// has taken it off its stack. False: it has been ended meanwhile.
-    bool (*put_back)(token_node&) noexcept = nullptr;
+    /// Takes over a token whose run() has said waiting, when the worker has taken it off its stack,
+    /// with its entry's reference, if that is in hand; else its entry is still where it was. False:
+    /// it has been ended meanwhile.
+    bool (*put_back)(token_node&, bool entry_in_hand) noexcept = nullptr;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and

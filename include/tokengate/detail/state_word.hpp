@@ -130,6 +130,21 @@ class state_word {
     /// execution stack: it is to run once more. False if somebody has ended it meanwhile.
     [[nodiscard]] bool put_back() noexcept { return move_aside(token_state::executing); }
 
+    /// executing -> admitted, by a worker that has begun it in place and has taken it off its
+    /// execution stack: the husk is an entry again. False if somebody has ended it meanwhile.
+    [[nodiscard]] bool leave_to_entry() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::executing) return false;
+            assert((word & husk_bit) != 0);
+            // Release: whoever begins it next knows what was done with it so far; acquire: as in
+            // begin().
+        } while (!word_.compare_exchange_weak(
+            word, with_phase(word, token_state::admitted) & ~husk_bit, std::memory_order_acq_rel,
+            std::memory_order_relaxed));
+        return true;
+    }
+
     /// waiting, set aside -> executing, by whoever has taken it from where it was. False if
     /// somebody has killed it: then it is a husk.
     [[nodiscard]] bool begin_aside() noexcept {
