@@ -94,12 +94,16 @@ runtime_stats runtime_core::stats() const {
             home.executed[index_of(by_number_[i]->weight_class)] +=
                 each.counts[i].executed.value() + taken.completed.value() + taken.failed.value();
         }
+        home.queued += each.queued();
         home.stolen += each.stolen.value();
         home.parked += each.parked.value();
         home.anchored += each.anchored.value();
         home.escapes += each.escapes.value();
         ++home.workers;
     });
+    for (unsigned d = 0; d < settings_.cores; ++d) {
+        snapshot.domains[d].queued += crew_.at(d).box.size();
+    }
     count(0, snapshot.operations);
     for (const operation_stats& each : snapshot.operations) {
         snapshot.by_weight[index_of(each.weight_class)] += each.counts;

@@ -184,6 +184,7 @@ class crew {
     }
 
     [[nodiscard]] domain& at(unsigned index) noexcept { return *domains_[index]; }
+    [[nodiscard]] const domain& at(unsigned index) const noexcept { return *domains_[index]; }
 
     /// Calls visit(worker&) for each worker so far, reserves too.
     template <class Visit>

@@ -156,6 +156,14 @@ class work_deque {
         return {steal_outcome::taken, node};
     }
 
+    /// How many are there, roughly: a number to look at. Any thread.
+    [[nodiscard]] std::size_t size() const noexcept {
+        // Relaxed, both: nothing is decided by it.
+        const std::int64_t first = top_.load(std::memory_order_relaxed);
+        const std::int64_t end = bottom_.load(std::memory_order_relaxed);
+        return end > first ? static_cast<std::size_t>(end - first) : 0;
+    }
+
     /// True if nothing seems to be there. Any thread; two loads. After a seq_cst announce() it is
     /// as good as an `empty` of steal().
     [[nodiscard]] bool seems_empty() const noexcept {

@@ -286,6 +286,19 @@ class mailbox {
         }
     }
 
+    /// How many entries lie in all lanes, roughly: a number to look at. Looks at each source.
+    [[nodiscard]] std::size_t size() const noexcept {
+        std::size_t sum = 0;
+        for (unsigned l = 0; l < lane_count; ++l) {
+            sum += lanes_[l].queue.unsafe_size();
+            for (unsigned bit = 0; bit < outbox_bits; ++bit) {
+                const source* each = first_of(static_cast<lane>(l), bit);
+                for (; each != nullptr; each = each->next_) sum += each->size();
+            }
+        }
+        return sum;
+    }
+
     /// True if the lane holds a token now; the hint alone may be stale.
     [[nodiscard]] bool holds(lane which) const noexcept {
         // Seq_cst: as in occupied().

@@ -117,6 +117,14 @@ class outbox {
         return first >= bottom_.load(std::memory_order_seq_cst);
     }
 
+    /// How many are there, roughly: a number to look at. Any thread.
+    [[nodiscard]] std::size_t size() const noexcept {
+        // Relaxed, both: the first one first, so that the difference is not negative.
+        const std::int64_t first = top_.load(std::memory_order_relaxed);
+        const std::int64_t end = bottom_.load(std::memory_order_relaxed);
+        return end > first ? static_cast<std::size_t>(end - first) : 0;
+    }
+
   private:
     static constexpr std::size_t line = 64;
     static constexpr std::int64_t first_capacity = 128;

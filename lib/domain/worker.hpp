@@ -202,6 +202,13 @@ class alignas(64) worker {
     /// True if a deque holds a token at this moment. Any thread.
     [[nodiscard]] bool offers(deque_kind kind) const noexcept;
 
+    /// How many tokens lie on its deques, roughly. Any thread.
+    [[nodiscard]] std::size_t queued() const noexcept {
+        std::size_t sum = 0;
+        for (const work_deque& each : deques_) sum += each.size();
+        return sum;
+    }
+
     /// True if it may run a free token of this class, wherever that is placed.
     [[nodiscard]] bool may_run_class(weight weight_class) const noexcept {
         return (home_.stealable & bit_of(lane_of(weight_class, false))) != 0;

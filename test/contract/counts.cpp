@@ -319,4 +319,26 @@ TEST_CASE("a_runtime_may_have_as_many_operations_as_its_limit_says") {
     CHECK(rt.stats().total().completed == 5000);
 }
 
+TEST_CASE("a_domain_tells_how_many_entries_wait_there") {
+    runtime rt({.cores = 1});
+    hold gate;
+    const auto held = rt.operation("held", [&] { gate.pass(); });
+    const auto op = rt.operation("op", [] {});
+    const auto keyed = rt.operation("keyed", {.sticky = sticky::by_anchor("a")}, [] {});
+    const auto creator = rt.operation("creator", [&] {
+        for (int i = 0; i < 5; ++i) op.post();
+        gate.pass();
+    });
+    creator.post();
+    REQUIRE(gate.await(1));
+    for (int i = 0; i < 30; ++i) {
+        op.post();
+        keyed.post();
+    }
+    CHECK(rt.stats().domains[0].queued == 65);
+    gate.release();
+    settle(rt);
+    CHECK(rt.stats().domains[0].queued == 0);
+}
+
 }  // namespace tokengate::test
