@@ -322,7 +322,6 @@ TEST_CASE("a_runtime_may_have_as_many_operations_as_its_limit_says") {
 TEST_CASE("a_domain_tells_how_many_entries_wait_there") {
     runtime rt({.cores = 1});
     hold gate;
-    const auto held = rt.operation("held", [&] { gate.pass(); });
     const auto op = rt.operation("op", [] {});
     const auto keyed = rt.operation("keyed", {.sticky = sticky::by_anchor("a")}, [] {});
     const auto creator = rt.operation("creator", [&] {
