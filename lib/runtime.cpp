@@ -123,7 +123,7 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
         crew_.advance(phase::open, phase::draining);
     }
     // What waits could not end otherwise.
-    resume_all();
+    end_pauses();
     if (called_from_own_worker()) return {};
     // Without the lock, so that a stop with a deadline can overtake one that waits for ever.
     bool in_time = wait_idle(deadline);

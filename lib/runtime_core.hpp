@@ -78,6 +78,7 @@ class runtime_core {
     std::size_t kill(operation_core& operation, const id_horizon& before, std::string_view reason,
                      bool executing);
     void open_again(operation_core& operation) noexcept;
+    void end_pauses() noexcept;
     void outside_or_throw(const char* what) const;
     void in_parent_or_throw(const char* what) const;
     template <class Visit>

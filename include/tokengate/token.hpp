@@ -131,6 +131,20 @@ class token_handle {
     // NOLINTNEXTLINE(modernize-use-nodiscard): as above.
     bool kill(std::string_view reason) const { return detail::kill(node("kill"), reason); }
 
+    /// Keeps a token that has not begun from beginning, until resume(). Others pass it by, but for
+    /// those with the same serial key, which wait behind it. Its queue_timeout goes on, and it can
+    /// be killed. Ends, too, when the runtime stops or drains, or its operation does. True: it is
+    /// paused; false: it has begun, or ended. Any thread. One read-modify-write.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the answer is for those who want to know.
+    bool pause() const { return detail::pause(node("pause")); }
+
+    /// Ends a pause: the token runs as soon as it is its turn. True if it was paused. Takes a lock.
+    // NOLINTNEXTLINE(modernize-use-nodiscard): as above.
+    bool resume() const { return detail::resume(node("resume")); }
+
+    /// True between pause() and resume().
+    [[nodiscard]] bool paused() const { return node("paused").state.paused(); }
+
     /// Blocks until the token is terminal and its callable runs no more, for the owner of what the
     /// callable uses: a token that was killed while it ran is terminal at once, but its callable
     /// has to return by itself (this_token::stop_requested()). On a worker, others run meanwhile.

@@ -60,7 +60,9 @@ void backlog::resume() noexcept {
     const std::scoped_lock guard(lock_);
     if (!paused_) return;
     paused_ = false;
-    for_each_line([&](line& each) { push_passes(each); });
+    for_each_line([&](line& each) {
+        if (&each != &kept_) push_passes(each);
+    });
     settle();
 }
 
@@ -90,8 +92,8 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
                 } else if (entry.state.begin_execution()) {
                     found = {.node = &entry, .begun = true};
                 } else {
-                    chain_up(husks, entry);
                     if (tier_ != nullptr) tier_->put_back();
+                    if (!keep_paused(entry)) chain_up(husks, entry);
                 }
             } else if (!put_aside(home, entry)) {
                 chain_up(husks, entry);
@@ -99,6 +101,7 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
                 found = take_first(home, husks);
             }
             if (home.entries >= home.sweep_at) sweep(home, husks);
+            if (kept_.entries >= kept_.sweep_at) sweep(kept_, husks);
             push_passes(home);
             if (tier_ != nullptr && found.node == nullptr) tier_->deal();
         }
@@ -123,24 +126,11 @@ void backlog::take_back(line& from) noexcept {
     --passes_;
 }
 
-void backlog::append(token_node& node) noexcept {
-    const std::scoped_lock guard(lock_);
-    line& home = line_of(node);
-    link(home, node);
-    push_passes(home);
-    settle();
-}
-
-void backlog::go_on() noexcept {
-    const std::scoped_lock guard(lock_);
-    for_each_line([&](line& each) { push_passes(each); });
-}
-
 bool backlog::use_permit() noexcept {
     if (paused_ || waiting_.load(std::memory_order_relaxed) <= passes_) return false;
     bool used = false;
     for_each_line([&](line& each) {
-        if (used || each.passes >= each.entries || !tier_->try_take()) return;
+        if (&each == &kept_ || used || each.passes >= each.entries || !tier_->try_take()) return;
         used = push_pass(each);
         if (!used) tier_->put_back();
     });
@@ -195,13 +185,94 @@ backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
         }
         if (shared) return {.node = &node, .begun = false};
         const route way = node.way;
-        if (node.state.begin_aside()) {
-            if (way != route::here) crew_.in_flight.take_beyond(1);
-            return {.node = &node, .begun = true};
+        for (;;) {
+            if (node.state.begin_aside()) {
+                if (way != route::here) crew_.in_flight.take_beyond(1);
+                return {.node = &node, .begun = true};
+            }
+            if (node.state.phase() != token_state::waiting) {
+                chain_up(husks, node);
+                break;
+            }
+            if (pauses_end()) static_cast<void>(node.state.resume());
+            if (node.state.paused()) {
+                link(kept_, node);
+                break;
+            }
         }
-        chain_up(husks, node);
     }
     return {};
+}
+
+// Nobody is left to resume single tokens, or somebody waits for them.
+bool backlog::pauses_end() const noexcept {
+    return crew_.current_phase() != phase::open ||
+           operation_.closed.load(std::memory_order_relaxed);
+}
+
+// Of a token that has been taken out of its lane. False: a husk.
+bool backlog::keep_paused(token_node& node) noexcept {
+    if (!node.state.paused() || pauses_end()) return false;
+    const route way = node.way;
+    if (!node.state.set_aside()) return false;
+    if (way != route::here) crew_.give_back(crew_.in_flight, 1);
+    // It may have been resumed meanwhile: who does that looks for it afterwards.
+    link(kept_, node);
+    return true;
+}
+
+bool backlog::keep_entry(token_node& node) noexcept {
+    const std::scoped_lock guard(lock_);
+    if (pauses_end()) static_cast<void>(node.state.resume());
+    const bool kept = keep_paused(node);
+    settle();
+    return kept;
+}
+
+void backlog::keep(token_node& node) noexcept {
+    const std::scoped_lock guard(lock_);
+    if (pauses_end()) static_cast<void>(node.state.resume());
+    line& to = node.state.paused() ? kept_ : line_of(node);
+    link(to, node);
+    if (&to != &kept_) push_passes(to);
+    settle();
+}
+
+void backlog::let_out(token_node& node) noexcept {
+    const std::scoped_lock guard(lock_);
+    token_node* before = nullptr;
+    for (token_node* each = kept_.first; each != nullptr; each = strand_link(*each)) {
+        if (each != &node) {
+            before = each;
+            continue;
+        }
+        (before != nullptr ? strand_link(*before) : kept_.first) = strand_link(node);
+        if (kept_.last == &node) kept_.last = before;
+        --kept_.entries;
+        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        line& home = line_of(node);
+        link(home, node);
+        push_passes(home);
+        break;
+    }
+    settle();
+}
+
+void backlog::resume_all() noexcept {
+    const std::scoped_lock guard(lock_);
+    paused_ = false;
+    token_node* each = std::exchange(kept_.first, nullptr);
+    kept_.last = nullptr;
+    waiting_.fetch_sub(std::exchange(kept_.entries, 0), std::memory_order_relaxed);
+    while (each != nullptr) {
+        token_node& node = *std::exchange(each, strand_link(*each));
+        static_cast<void>(node.state.resume());
+        link(line_of(node), node);
+    }
+    for_each_line([&](line& which) {
+        if (&which != &kept_) push_passes(which);
+    });
+    settle();
 }
 
 // Those that were killed since.
@@ -285,6 +356,7 @@ void backlog::settle() noexcept {
 template <class Visit>
 void backlog::for_each_line(Visit&& visit) noexcept {
     visit(free_);
+    visit(kept_);
     for (unsigned d = 0; d < crew_.chosen().cores; ++d) visit(anchored_[d]);
 }
 
@@ -329,6 +401,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
                 each.entries -= entries;
                 waiting_.fetch_sub(entries, std::memory_order_relaxed);
                 // Those of a share are killed with the share.
+                if (!is_share(node)) static_cast<void>(node.state.resume());
                 chain_up(is_share(node) || node.state.begin_aside() ? dying : husks, node);
             }
         });

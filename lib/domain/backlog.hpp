@@ -87,17 +87,24 @@ class backlog {
     /// comes with its permit.
     [[nodiscard]] turn exchange(token_node& entry) noexcept;
 
+    /// For a worker that has taken the entry of a paused token out: keeps both. False if it is not
+    /// paused any more.
+    [[nodiscard]] bool keep_entry(token_node& node) noexcept;
+
+    /// Keeps a token that has been set aside because it is paused, with its entry's reference.
+    void keep(token_node& node) noexcept;
+
+    /// A token is not paused any more: if it was kept for that, it may run when its turn comes.
+    void let_out(token_node& node) noexcept;
+
+    /// Ends all pauses, those of single tokens too: what waits could not end otherwise.
+    void resume_all() noexcept;
+
     /// A pass has come out, and nothing is to run any more.
     void drop_pass(token_node& pass) noexcept;
 
-    /// A token that has run is to run once more, and has been put back: it waits until its turn
-    /// comes again.
-    void append(token_node& node) noexcept;
-
-    /// Pushes passes for what waits, as far as that may run. A permit has come back.
-    void go_on() noexcept;
-
-    /// The same with the tier's mutex held. True if a permit was used.
+    /// A permit has come back: pushes a pass for it, with the tier's mutex held. False: nobody here
+    /// needs one.
     [[nodiscard]] bool use_permit() noexcept;
 
     /// Notes that tokens from before a moment are to die.
@@ -126,6 +133,8 @@ class backlog {
     // All under the mutex.
     [[nodiscard]] line& line_of(const token_node& node) noexcept;
     void take_back(line& from) noexcept;
+    [[nodiscard]] bool pauses_end() const noexcept;
+    [[nodiscard]] bool keep_paused(token_node& node) noexcept;
     void link(line& to, token_node& node) noexcept;
     [[nodiscard]] bool put_aside(line& to, token_node& node) noexcept;
     [[nodiscard]] turn take_first(line& from, token_node*& husks) noexcept;
@@ -144,6 +153,7 @@ class backlog {
     std::mutex& lock_;  ///< its own, or that of its tier
     bool paused_ = false;
     line free_;
+    line kept_;                         ///< tokens that are paused by themselves; without passes
     std::unique_ptr<line[]> anchored_;  ///< by domain
     std::size_t passes_ = 0;            ///< of all lines
     unsigned next_domain_ = 0;          ///< where the next pass for a free token goes

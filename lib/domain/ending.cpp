@@ -46,6 +46,7 @@ unsigned home_of(const token_node& node) noexcept {
 }
 
 kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) noexcept {
+    static_cast<void>(node.state.resume());
     // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
     if (!node.state.begin_execution()) {
         if (is_pass(node)) {
@@ -65,10 +66,18 @@ kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) 
 
 void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
-        if (const auto turn = next->state.admit(); turn.done) {
+        const auto turn = next->state.admit();
+        if (turn.done) {
             post(*next);
             // Only compared: it may be gone. Who waits for it may be the only one who can run it.
             if (turn.helper) waiting_workers::notify(next);
+            return;
+        }
+        if (turn.aside) {
+            const unsigned there = next->domain.load(std::memory_order_relaxed);
+            give_back(at(there).box.credits(lane_of(next->weight_class, true)), 1);
+            if (next->way != route::here) give_back(in_flight, 1);
+            next->operation->aside->keep(*next);
             return;
         }
         // Killed while it waited: what is left of it is a credit and a husk.

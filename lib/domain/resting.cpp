@@ -118,7 +118,7 @@ bool worker::run_newest(token_node& awaited, bool alone) noexcept {
 
 // What may wait in a backlog begins when its entry is taken; what may be put back had better.
 bool worker::begins_in_place(const token_node& node, bool alone) const noexcept {
-    return (alone || !node.operation->needs_entries) &&
+    return (alone || !node.operation->needs_entries) && !node.state.paused() &&
            !(crew_.attention() && node.operation->aside->attends());
 }
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
@@ -37,11 +38,23 @@ void note_pace(operation_core& operation, steady_ns taken, std::size_t elements)
 // Out of line, so that tokens do not pay for it.
 [[gnu::noinline]] void worker::run_entry(token_node& node) noexcept {
     if (!is_share(node)) {
-        drop_husk(node);
+        run_paused(node);
     } else if (const auto number = share_of(node).claim()) {
         run_stretch(node, *number, true);
     } else {
         drop_reference(node);
+    }
+}
+
+// It is a husk; or it is paused, or was a moment ago.
+void worker::run_paused(token_node& node) noexcept {
+    while (node.state.paused()) {
+        if (node.operation->aside->keep_entry(node)) return;
+    }
+    if (node.state.begin_execution()) {
+        execute(node, grip::entry);
+    } else {
+        drop_husk(node);
     }
 }
 

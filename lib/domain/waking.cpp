@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whom a new token wakes. Protocol: lib/sleep/README.md.
 
+#include "domain/backlog.hpp"
 #include "domain/crew.hpp"
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
@@ -25,7 +26,11 @@ void crew::readmit(token_node& node) noexcept {
     const auto turn = node.state.admit();
     if (!turn.done) {
         if (counted) give_back(in_flight, 1);
-        drop_husk(node);
+        if (turn.aside) {
+            node.operation->aside->keep(node);
+        } else {
+            drop_husk(node);
+        }
         return;
     }
     at(home).box.credits(lane::retry).take_beyond(1);

@@ -343,6 +343,7 @@ class alignas(64) worker {
     }
     void mark_offered(deque_kind kind) noexcept;
     [[nodiscard]] token_node* poll_briefly() noexcept;
+    void run_paused(token_node& node) noexcept;
     [[gnu::noinline]] void run_attended(token_node& node) noexcept;
     [[gnu::cold]] void run_too_late(token_node& node, std::string_view why = {}) noexcept;
     void run_stretch(token_node& node, std::uint32_t number, bool owns_reference) noexcept;

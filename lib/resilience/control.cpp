@@ -9,6 +9,8 @@
 #include <tokengate/operation.hpp>
 
 #include "domain/backlog.hpp"
+#include "domain/ending.hpp"
+#include "fork.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -78,8 +80,8 @@ bool runtime_core::drain(operation_core& operation, std::optional<steady_ns> dea
     outside_or_throw("drain");
     {
         const std::scoped_lock guard(operations_lock_);
-        operation.aside->resume();
         operation.closed.store(true, std::memory_order_relaxed);
+        operation.aside->resume_all();
         operation.special.store(true, std::memory_order_relaxed);
     }
     for (;;) {
@@ -97,14 +99,19 @@ bool runtime_core::drain(operation_core& operation, std::optional<steady_ns> dea
     }
 }
 
+void runtime_core::end_pauses() noexcept {
+    const std::scoped_lock guard(operations_lock_);
+    paused_ = false;
+    for_each_operation([this](operation_core& each) {
+        open_again(each);
+        each.aside->resume_all();
+    });
+}
+
 bool runtime_core::drain_all(std::optional<steady_ns> deadline) {
     outside_or_throw("drain");
     crew_.advance(phase::open, phase::draining);
-    {
-        const std::scoped_lock guard(operations_lock_);
-        paused_ = false;
-        for_each_operation([](operation_core& each) { each.aside->resume(); });
-    }
+    end_pauses();
     return wait_idle(deadline);
 }
 
@@ -138,6 +145,19 @@ void runtime_core::count_killed(const operation_core& operation, std::size_t dea
     if (dead == 0) return;
     crew_.outside[operation.number].killed.add(dead, std::memory_order_seq_cst);
     crew_.tell_quiet();
+}
+
+bool pause(token_node& node) noexcept { return node.state.pause(); }
+
+bool resume(token_node& node) noexcept {
+    const state_word::resumed was = node.state.resume();
+    if (!was.paused) return false;
+    // Its runtime may end as soon as it has ended itself.
+    const auto hold = hold_runtimes();
+    if (find_runtime(runtime_of(node)) == nullptr) return true;
+    node.operation->aside->let_out(node);
+    if (was.helper) waiting_workers::notify(&node);
+    return true;
 }
 
 void operation_handle::pause() const { core().runtime->pause(core()); }

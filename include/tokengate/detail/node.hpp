@@ -236,6 +236,12 @@ bool kill(token_node& node) noexcept;
 /// @throws std::bad_alloc; nothing has happened then
 bool kill(token_node& node, std::string_view reason);
 
+/// Keeps a token from beginning. False: it has begun, or ended.
+bool pause(token_node& node) noexcept;
+
+/// Ends that. False: it was not paused.
+bool resume(token_node& node) noexcept;
+
 /// Waits until the token is terminal, and then until its callable has returned, if that runs still.
 /// @throws as wait_terminal(); deadlock if the caller is that callable
 void join(token_node& node);

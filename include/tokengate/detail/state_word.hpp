@@ -47,7 +47,8 @@ namespace detail {
 ///                             backlog, that will not run it
 ///     bit  6     doomed       it executes in name only: somebody kills it before it has begun;
 ///                aside        while it waits: it has been admitted, and was set aside
-///     bit  7     turn over    of a serial token: somebody passes its turn on
+///     bit  7     turn over    of a serial token: somebody passes its turn on;
+///                paused       before it executes: it is not to begin until it is resumed
 ///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
@@ -103,7 +104,8 @@ class state_word {
 
     /// What came of the turn of a token that waited for it.
     struct admitted {
-        bool done = false;    ///< false: somebody has killed it, and what is left is a husk
+        bool done = false;    ///< false: somebody has killed it, and what is left is a husk,
+        bool aside = false;   ///< or it is paused, and was set aside, with its turn
         bool helper = false;  ///< a worker waits for the token, and may run it now
     };
 
@@ -111,14 +113,51 @@ class state_word {
     /// longer set aside.
     [[nodiscard]] admitted admit() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
+        bool paused = false;
+        std::uint32_t next = 0;
         do {
             if (phase_of(word) != token_state::waiting) return {};
+            paused = (word & paused_bit) != 0;
+            next = paused ? word | aside_bit : with_phase(word, token_state::admitted) & ~aside_bit;
             // Release: pairs with the acquire in begin(); whoever begins the token in time knows
             // what its turn was passed on for (a runtime out of time).
-        } while (
-            !word_.compare_exchange_weak(word, with_phase(word, token_state::admitted) & ~aside_bit,
-                                         std::memory_order_release, std::memory_order_relaxed));
+        } while (!word_.compare_exchange_weak(word, next, std::memory_order_release,
+                                              std::memory_order_relaxed));
+        if (paused) return {.aside = true};
         return {.done = true, .helper = (word & helper_bit) != 0};
+    }
+
+    /// Keeps a token that has not begun from being begun. False: it has, or has ended.
+    [[nodiscard]] bool pause() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) >= token_state::executing) return false;
+            // Relaxed: nothing is published; who begins the token decides by this word alone.
+        } while (!word_.compare_exchange_weak(word, word | paused_bit, std::memory_order_relaxed));
+        return true;
+    }
+
+    /// What became of a pause.
+    struct resumed {
+        bool paused = false;  ///< false: there was none, or the token was killed
+        bool helper = false;  ///< a worker waits for the token, and may run it now
+    };
+
+    /// Ends a pause.
+    [[nodiscard]] resumed resume() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) >= token_state::executing || (word & paused_bit) == 0) return {};
+            // Relaxed: as in pause().
+        } while (!word_.compare_exchange_weak(word, word & ~paused_bit, std::memory_order_relaxed));
+        return {.paused = true, .helper = (word & helper_bit) != 0};
+    }
+
+    /// True if it is paused, and has neither begun nor ended.
+    [[nodiscard]] bool paused() const noexcept {
+        // Relaxed: it may be over by now anyway.
+        const std::uint32_t word = word_.load(std::memory_order_relaxed);
+        return phase_of(word) < token_state::executing && (word & paused_bit) != 0;
     }
 
     /// admitted -> waiting, by whoever took the token out of its mailbox and may not begin it: it
@@ -139,18 +178,18 @@ class state_word {
             assert((word & husk_bit) != 0);
             // Release: whoever begins it next knows what was done with it so far; acquire: as in
             // begin().
-        } while (!word_.compare_exchange_weak(
-            word, with_phase(word, token_state::admitted) & ~husk_bit, std::memory_order_acq_rel,
-            std::memory_order_relaxed));
+        } while (
+            !word_.compare_exchange_weak(word, with_phase(word, token_state::admitted) & ~husk_bit,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed));
         return true;
     }
 
-    /// waiting, set aside -> executing, by whoever has taken it from where it was. False if
-    /// somebody has killed it: then it is a husk.
+    /// waiting, set aside -> executing, by whoever has taken it from where it was. False if it is
+    /// paused(), or somebody has killed it: then it is a husk.
     [[nodiscard]] bool begin_aside() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) != token_state::waiting) return false;
+            if ((word & (phase_mask | paused_bit)) != pack(token_state::waiting, 0)) return false;
             assert((word & aside_bit) != 0);
             // Acquire: as in begin().
         } while (!word_.compare_exchange_weak(
@@ -178,7 +217,8 @@ class state_word {
             }
             // Acquire: as in begin(). The bit that said aside says doomed from now on.
         } while (!word_.compare_exchange_weak(
-            word, with_phase(word, token_state::executing) | husk_bit | doomed_bit,
+            word,
+            (with_phase(word, token_state::executing) | husk_bit | doomed_bit) & ~turn_over_bit,
             std::memory_order_acquire, std::memory_order_relaxed));
         return {.was = phase_of(word), .aside = (word & aside_bit) != 0};
     }
@@ -299,6 +339,7 @@ class state_word {
     static constexpr std::uint32_t doomed_bit = 64;
     static constexpr std::uint32_t aside_bit = 64;  ///< while it waits
     static constexpr std::uint32_t turn_over_bit = 128;
+    static constexpr std::uint32_t paused_bit = 128;  ///< before it executes
     static constexpr std::uint32_t one_reference = 256;
     static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
 
@@ -313,7 +354,7 @@ class state_word {
     bool begin(std::uint32_t extra_bit) noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) != token_state::admitted) return false;
+            if ((word & (phase_mask | paused_bit)) != pack(token_state::admitted, 0)) return false;
             // Acquire: pairs with the release of whoever changed the word last (a dropped handle).
         } while (
             !word_.compare_exchange_weak(word, with_phase(word, token_state::executing) | extra_bit,

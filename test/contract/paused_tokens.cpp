@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// pause() and resume() of single tokens.
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "hold.hpp"
+#include "locality.hpp"
+#include "random.hpp"
+#include "scale.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+}  // namespace
+
+TEST_CASE("a_paused_token_does_not_begin_and_others_pass_it_by") {
+    for (const int cores : {1, 2, 8}) {
+        INFO(cores, " domains");
+        runtime rt({.cores = cores});
+        hold gate;
+        const auto all = static_cast<std::size_t>(cores);
+        const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+        std::atomic<int> ran{0};
+        const auto op = rt.operation("op", [&](int i) {
+            ++ran;
+            return i;
+        });
+        for (std::size_t i = 0; i < all; ++i) held();
+        REQUIRE(gate.await(all));
+        std::vector<token<int>> made;
+        for (int i = 0; i < 30; ++i) made.push_back(op(i));
+        for (std::size_t i = 0; i < made.size(); i += 3) {
+            CHECK(made[i].pause());
+            CHECK(made[i].pause());
+            CHECK(made[i].paused());
+        }
+        gate.release();
+        for (std::size_t i = 0; i < made.size(); ++i) {
+            if (i % 3 != 0) CHECK(result_of(made[i]) == static_cast<int>(i));
+        }
+        CHECK(ran == 20);
+        CHECK_FALSE(made[0].wait_for(1ms));
+        for (std::size_t i = 0; i < made.size(); i += 3) {
+            CHECK(made[i].resume());
+            CHECK_FALSE(made[i].resume());
+            CHECK(result_of(made[i]) == static_cast<int>(i));
+            CHECK_FALSE(made[i].pause());  // it has ended
+            CHECK_FALSE(made[i].paused());
+        }
+        settle_locality(rt);
+        CHECK(ran == 30);
+    }
+}
+
+TEST_CASE("a_paused_token_can_be_killed_wherever_it_is") {
+    for (const int cores : {1, 2}) {
+        runtime rt({.cores = cores});
+        hold gate;
+        const auto shared = std::make_shared<int>(0);
+        const auto op = rt.operation("op", [](const std::shared_ptr<int>&) {});
+        const auto turns = rt.operation("turns", {.sticky = sticky::by_anchor("a", sticky::serial)},
+                                        [&](const std::shared_ptr<int>& p) {
+                                            if (p == nullptr) gate.pass();
+                                        });
+        const token<void> first = turns(nullptr);
+        REQUIRE(gate.await(1));
+        const token<void> in_line = turns(shared);
+        const token<void> behind = turns(shared);
+        CHECK(in_line.pause());
+        const token<void> kept = op(shared);
+        if (kept.pause()) {
+            REQUIRE(eventually([&] { return kept.state() == token_state::waiting || cores == 1; }));
+            CHECK(kept.kill());
+        }
+        gate.release();
+        REQUIRE(ends(first));
+        // Its turn has come, and those behind it wait for it.
+        CHECK_FALSE(behind.wait_for(1ms));
+        CHECK(in_line.kill("waited long enough"));
+        REQUIRE(ends(behind));
+        settle_locality(rt);
+        CHECK(behind.state() == token_state::completed);
+        CHECK(shared.use_count() == 1);
+    }
+}
+
+TEST_CASE("a_serial_token_that_is_paused_keeps_its_turn") {
+    runtime rt({.cores = 2});
+    hold gate;
+    std::vector<int> order;
+    const auto turns =
+        rt.operation("turns", {.sticky = sticky::by_anchor("a", sticky::serial)}, [&](int i) {
+            if (i == 0) gate.pass();
+            order.push_back(i);
+        });
+    std::vector<token<void>> made;
+    for (int i = 0; i < 10; ++i) made.push_back(turns(i));
+    REQUIRE(gate.await(1));
+    CHECK(made[4].pause());
+    gate.release();
+    REQUIRE(ends(made[3]));
+    CHECK_FALSE(made[5].wait_for(1ms));
+    CHECK(made[4].resume());
+    settle_locality(rt);
+    for (int i = 0; i < 10; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+}
+
+TEST_CASE("a_stop_and_a_drain_end_the_pause_of_tokens") {
+    for (const int how : {0, 1, 2}) {
+        runtime rt({.cores = 2});
+        hold gate;
+        const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+        std::atomic<int> ran{0};
+        const auto op = rt.operation("op", [&] { ++ran; });
+        held();
+        held();
+        REQUIRE(gate.await(2));
+        std::vector<token<void>> made;
+        for (int i = 0; i < 20; ++i) made.push_back(op());
+        for (const auto& each : made) CHECK(each.pause());
+        if (how != 1) {
+            gate.release();
+            REQUIRE(eventually([&] { return op.stats().set_aside == 20; }));
+        } else {
+            gate.release();
+        }
+        if (how == 0) CHECK(rt.stop().drained);
+        if (how == 1) rt.drain();
+        if (how == 2) op.drain();
+        CHECK(ran == 20);
+        rt.stop();
+        check_ledger(rt);
+    }
+}
+
+TEST_CASE("tokens_paused_resumed_and_killed_at_random_leave_nothing_behind") {
+    seeded random;
+    for (const int cores : {1, 2, 4}) {
+        INFO(cores, " domains");
+        // So much that a caller never waits for a line whose first one is paused.
+        runtime rt({.cores = cores, .mailbox_capacity = 8192, .in_flight_limit = 10000});
+        const auto body = [](std::uint64_t i) {
+            if (i % 5 == 0 && this_token::attempt() == 1) throw std::runtime_error("not yet");
+        };
+        std::vector<operation<void(std::uint64_t)>> ops;
+        ops.push_back(rt.operation("free", body));
+        ops.push_back(rt.operation("keyed", {.sticky = sticky::by_arguments()}, body));
+        ops.push_back(
+            rt.operation("serial", {.sticky = sticky::by_anchor("s", sticky::serial)}, body));
+        ops.push_back(rt.operation("retried", {.retry = {.attempts = 2}}, body));
+        ops.push_back(rt.operation("stored", {.storage = storage::slow}, body));
+        ops.push_back(rt.operation("late", {.queue_timeout = 500us}, body));
+        std::vector<token<void>> made;
+        for (std::size_t i = 0; i < scaled(6000); ++i) {
+            const auto& op = ops[random.below(ops.size())];
+            made.push_back(op(i));
+            const auto& other = made[random.below(made.size())];
+            switch (random.below(6)) {
+                case 0: static_cast<void>(made.back().pause()); break;
+                case 1: static_cast<void>(other.pause()); break;
+                case 2: static_cast<void>(other.resume()); break;
+                case 3:
+                    if (random.one_in(10)) static_cast<void>(other.kill());
+                    break;
+                case 4:
+                    if (random.one_in(50)) {
+                        op.pause();
+                        op.resume();
+                    }
+                    break;
+                default: break;
+            }
+            if (made.size() > 40) {
+                for (const auto& each : made) static_cast<void>(each.resume());
+                made.clear();
+            }
+        }
+        for (const auto& each : made) static_cast<void>(each.resume());
+        settle_locality(rt);
+    }
+}
+
+}  // namespace tokengate::test
