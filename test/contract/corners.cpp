@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Supervised and paused tokens where they meet other things: destructors that kill, runtimes that
+// end, waits without a stand-in, calls that come too late.
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "child.hpp"
+#include "hold.hpp"
+#include "locality.hpp"
+
+namespace tokengate::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// An argument whose end does something.
+class last_words {
+  public:
+    template <class Say>
+    explicit last_words(Say say) : say_(std::make_shared<ending<Say>>(std::move(say))) {}
+
+  private:
+    template <class Say>
+    struct ending {
+        explicit ending(Say what) : say(std::move(what)) {}
+        ending(const ending&) = delete;
+        ending& operator=(const ending&) = delete;
+        ~ending() { say(); }
+        Say say;
+    };
+    std::shared_ptr<void> say_;
+};
+
+/// Once: a pass of this tier can run, that is, no permit is lost.
+void check_permits(storage kind) {
+    const storage_stats seen = stats_of(kind);
+    CHECK(seen.executing == 0);
+    CHECK(seen.waiting == 0);
+}
+
+}  // namespace
+
+TEST_CASE("an_argument_that_dies_of_a_kill_may_kill_too") {
+    runtime rt({.cores = 1});
+    const retry_policy slowly{.attempts = 2, .initial_delay = 1h, .max_delay = 1h};
+    const auto op = rt.operation("op", {.retry = slowly}, [](const last_words&) {
+        throw std::runtime_error("not yet");
+    });
+    std::atomic<int> said{0};
+    std::vector<token<void>> made;
+    for (int i = 0; i < 5; ++i) {
+        made.push_back(op(last_words([&] {
+            ++said;
+            op.cancel("from a destructor");
+        })));
+    }
+    for (const auto& each : made) {
+        REQUIRE(eventually([&] { return each.state() == token_state::waiting; }));
+    }
+    op.cancel();
+    CHECK(said == 5);
+    for (const auto& each : made) CHECK(each.state() == token_state::killed);
+    settle_locality(rt);
+}
+
+}  // namespace tokengate::test
