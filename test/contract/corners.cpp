@@ -74,4 +74,27 @@ TEST_CASE("an_argument_that_dies_of_a_kill_may_kill_too") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_supervised_call_that_a_stop_overtakes_is_refused_and_nothing_is_left") {
+    runtime rt({.cores = 1});
+    const auto op = rt.operation("op", {.queue_timeout = 1h, .retry = {.attempts = 2}},
+                                 [](const std::shared_ptr<int>&) {});
+    struct stops_it {
+        runtime& rt;
+        std::shared_ptr<int> inside;
+        operator std::shared_ptr<int>() const {  // NOLINT(google-explicit-constructor)
+            rt.stop();
+            return inside;
+        }
+    };
+    const auto shared = std::make_shared<int>(0);
+    for (int i = 0; i < 3; ++i) {
+        CHECK_THROWS_AS(op(stops_it{.rt = rt, .inside = shared}), runtime_stopped);
+        CHECK(shared.use_count() == 1);
+        check_ledger(rt);
+        rt.start();
+        REQUIRE(ends(op(shared)));
+    }
+    settle_locality(rt);
+}
+
 }  // namespace tokengate::test
