@@ -97,4 +97,34 @@ TEST_CASE("a_supervised_call_that_a_stop_overtakes_is_refused_and_nothing_is_lef
     settle_locality(rt);
 }
 
+TEST_CASE("a_runtime_that_has_stopped_takes_no_permits_from_others") {
+    set_storage_limit(storage::slow, 1);
+    for (const bool ends_too : {false, true}) {
+        INFO("it ends: ", ends_too);
+        runtime rt({.cores = 1});
+        hold gate;
+        const auto held = rt.operation("held", {.storage = storage::slow}, [&] { gate.pass(); });
+        const auto op = rt.operation("op", {.storage = storage::slow}, [](int i) { return i; });
+        const token<void> first = held();
+        REQUIRE(gate.await(1));
+        std::optional<runtime> other(config{.cores = 2});
+        const auto waits = other->operation("waits", {.storage = storage::slow}, [] {});
+        std::vector<token<void>> dead;
+        for (int i = 0; i < 3; ++i) dead.push_back(waits());
+        for (const auto& each : dead) {
+            REQUIRE(eventually([&] { return each.state() == token_state::waiting; }));
+            CHECK(each.kill());
+        }
+        other->stop();
+        if (ends_too) other.reset();
+        gate.release();
+        for (int i = 0; i < 10; ++i) CHECK(result_of(op(i)) == i);
+        REQUIRE(ends(first));
+        settle_locality(rt);
+        other.reset();
+        check_permits(storage::slow);
+    }
+    set_storage_limit(storage::slow, most_at_once(storage::slow));
+}
+
 }  // namespace tokengate::test
