@@ -10,6 +10,7 @@
 #include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
+#include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
 
@@ -117,6 +118,14 @@ bool worker::run_newest(token_node& awaited, bool alone) noexcept {
     return is_terminal(awaited.state.phase());
 }
 
+// True if it may run a token here that somebody else might take out of its lane. What may wait in a
+// backlog begins when its entry is taken; what may be put back needs it.
+bool worker::may_begin(const token_node& awaited) const noexcept {
+    if (!may_run(awaited)) return false;
+    if (awaited.supervised && !awaited.operation->supervised_by->begins_anywhere()) return false;
+    return !(crew_.attention() && awaited.operation->aside->attends());
+}
+
 bool worker::run_awaited(token_node& awaited) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
@@ -124,9 +133,7 @@ bool worker::run_awaited(token_node& awaited) noexcept {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }
-    // What may wait in a backlog begins when its entry is taken; what may be put back needs it.
-    if (awaited.supervised) return false;
-    if (crew_.attention() && awaited.operation->aside->attends()) return false;
+    if (!may_begin(awaited)) return false;
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
@@ -168,7 +175,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         if (is_terminal(seen)) break;
         if (listed->closes_a_cycle()) return wait_end::deadlock;
         // Its turn has come since; from now on whoever brings that about notifies this worker.
-        if (seen == token_state::admitted && may_run(awaited)) continue;
+        if (seen == token_state::admitted && may_begin(awaited)) continue;
         if (open) {
             idle_.announce(idle_number_);
             if (token_node* node = find()) {

@@ -321,6 +321,7 @@ class alignas(64) worker {
     [[gnu::noinline]] static void end_row(round& mine) noexcept;
     [[nodiscard]] bool may_nest() const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
+    [[nodiscard]] bool may_begin(const token_node& awaited) const noexcept;
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
         return deques_[static_cast<std::size_t>(kind)];
     }

@@ -58,6 +58,12 @@ class supervisor {
     /// Runs its callable. `waiting`: it is to be put back, for another attempt.
     [[nodiscard]] token_state run(token_node& node) noexcept;
 
+    /// True if a worker that waits for one of its tokens may begin it where it is: it is not put
+    /// back, which needs its entry, and needs no permit.
+    [[nodiscard]] bool begins_anywhere() const noexcept {
+        return retry_.attempts == 1 && tier_ == nullptr;
+    }
+
     /// Takes a token that is to run once more, with its entry's reference; it comes back by the
     /// retry lane. False if it has been ended meanwhile.
     [[nodiscard]] bool put_back(token_node& node) noexcept;

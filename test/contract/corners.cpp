@@ -127,4 +127,17 @@ TEST_CASE("a_runtime_that_has_stopped_takes_no_permits_from_others") {
     set_storage_limit(storage::slow, most_at_once(storage::slow));
 }
 
+TEST_CASE("an_isolated_wait_runs_a_timed_token_itself_when_nobody_stands_in") {
+    runtime rt({.cores = 1, .reserve_workers = 0});
+    const auto timed = rt.operation("timed", {.run_timeout = 1h}, [](int i) { return i + 1; });
+    const auto outer =
+        rt.operation("outer", {.sticky = sticky::by_anchor("a", sticky::serial)}, [&] {
+            const token<int> first = timed(1);
+            const token<int> second = timed(2);
+            return first.get() + second.get();
+        });
+    CHECK(result_of(outer()) == 5);
+    settle_locality(rt);
+}
+
 }  // namespace tokengate::test
