@@ -143,9 +143,19 @@ stop_report runtime_core::stop(std::optional<steady_ns> deadline) {
     if (deadline) last_stop_.stragglers = stragglers();
     if (deadline && !last_stop_.stragglers.empty()) return last_stop_;
     crew_.join();
+    clear_away();
     joined_ = true;
     last_stop_.stragglers.clear();
     return last_stop_;
+}
+
+// What is left when the workers have gone: husks of tokens that were killed while they were aside,
+// for which other runtimes might send passes, and passes, with permits that others wait for. The
+// husks first, so that no more passes come.
+void runtime_core::clear_away() noexcept {
+    for_each_operation(
+        [](operation_core& each) { static_cast<void>(each.aside->kill_waiting(true, {})); });
+    crew_.kill_waiting();
 }
 
 // Looks a last time whether everything has finished, with the gate closed: a submitter has counted
@@ -163,11 +173,12 @@ void runtime_core::kill_at_deadline() {
     // A token that a worker had taken out of its mailbox, but not begun, escapes one look and is
     // seen by the next one, or killed by its worker, which knows the phase by then.
     while (!is_idle()) {
-        crew_.kill_waiting();
+        // What waits aside first, so that no passes are left that hold permits.
         for_each_operation([&](operation_core& each) {
             count_killed(each, each.aside->kill_waiting(true, {}));
             if (each.supervised_by != nullptr) each.supervised_by->kill_waiting(nullptr, {});
         });
+        crew_.kill_waiting();
         crew_.kill_executing();
         static_cast<void>(wait_idle(steady_after(kill_round)));
     }

@@ -74,6 +74,7 @@ class runtime_core {
     void count(std::uint32_t first, std::span<operation_stats> operations) const;
     [[nodiscard]] bool closed();
     void kill_at_deadline();
+    void clear_away() noexcept;
     void count_killed(const operation_core& operation, std::size_t dead) noexcept;
     std::size_t kill(operation_core& operation, const id_horizon& before, std::string_view reason,
                      bool executing);

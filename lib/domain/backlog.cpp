@@ -48,6 +48,8 @@ backlog::backlog(crew& owner, operation_core& operation, tier* permits)
 
 backlog::~backlog() {
     if (tier_ != nullptr) tier_->remove(*this);
+    // Of an operation that was not declared after all, too.
+    if (attends_.load(std::memory_order_relaxed)) crew_.attend_no_more();
 }
 
 void backlog::pause() noexcept {

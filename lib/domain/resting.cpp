@@ -5,10 +5,12 @@
 #include <optional>
 #include <thread>
 
+#include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
+#include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
 

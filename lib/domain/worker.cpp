@@ -120,7 +120,11 @@ void worker::loop() noexcept {
             run(*node);
             continue;
         }
-        if (crew_.current_phase() == phase::stopped) break;
+        if (crew_.current_phase() == phase::stopped) {
+            // Once more: what lay there when the runtime stopped (husks, passes) is taken away.
+            if (run_one()) continue;
+            break;
+        }
         rest();
     }
     settle_all();

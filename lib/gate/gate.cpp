@@ -309,7 +309,8 @@ void gate::commit_or_throw(token_node& node, own_counter& accepted) {
     try {
         stay_or_retract(*node.operation, accepted, 1);
     } catch (...) {
-        node.type().drop_arguments(node);
+        // Nobody watches it yet: its supervisor has no reference to give up.
+        (node.supervised ? plain_frame(node.type()) : node.type()).drop_arguments(node);
         abandon(node);
         throw;
     }

@@ -267,18 +267,20 @@ void supervisor::list(supervision& record) noexcept {
 }
 
 void supervisor::unlist(supervision& record) noexcept {
-    if (next_swept_ == &record) next_swept_ = record.next;
+    for (sweep* each = sweeps_; each != nullptr; each = each->outer) {
+        if (each->next == &record) each->next = record.next;
+    }
     (record.previous != nullptr ? record.previous->next : first_) = record.next;
     (record.next != nullptr ? record.next->previous : last_) = record.previous;
 }
 
 std::size_t supervisor::kill_waiting(const backlog* condemning, std::string_view reason) noexcept {
-    const std::scoped_lock one_at_a_time(sweep_lock_);
     std::size_t dead = 0;
+    sweep mine;
     const auto next = [&]() -> token_node* {
         const std::scoped_lock guard(lock_);
-        while (next_swept_ != nullptr) {
-            const supervision& each = *std::exchange(next_swept_, next_swept_->next);
+        while (mine.next != nullptr) {
+            const supervision& each = *std::exchange(mine.next, mine.next->next);
             if (condemning != nullptr && !condemning->condemns(each.node)) continue;
             each.node.state.retain();
             return &each.node;
@@ -287,13 +289,19 @@ std::size_t supervisor::kill_waiting(const backlog* condemning, std::string_view
     };
     {
         const std::scoped_lock guard(lock_);
-        next_swept_ = first_;
+        mine = {.next = first_, .outer = sweeps_};
+        sweeps_ = &mine;
     }
+    // Nothing is held while they die: destructors of their arguments are the user's.
     while (token_node* node = next()) {
         auto why = prepare_reason(*node, reason);
         if (kill_if_waiting(*node, why ? &*why : nullptr)) ++dead;
         drop_reference(*node);
     }
+    const std::scoped_lock guard(lock_);
+    sweep** link = &sweeps_;
+    while (*link != &mine) link = &(*link)->outer;
+    *link = mine.outer;
     return dead;
 }
 

@@ -85,6 +85,12 @@ class supervisor {
     void list(supervision& record) noexcept;
     void unlist(supervision& record) noexcept;
 
+    /// One kill_waiting(), on its stack: where it goes on.
+    struct sweep {
+        supervision* next = nullptr;
+        sweep* outer = nullptr;
+    };
+
     crew& crew_;
     timers& timers_;
     const std::chrono::nanoseconds queue_timeout_;
@@ -95,8 +101,7 @@ class supervisor {
     std::mutex lock_;
     supervision* first_ = nullptr;  ///< those that wait, in the order in which they began to
     supervision* last_ = nullptr;
-    supervision* next_swept_ = nullptr;  ///< where kill_waiting() goes on
-    std::mutex sweep_lock_;              ///< one kill_waiting() at a time; taken before lock_
+    sweep* sweeps_ = nullptr;  ///< those that go on now: a destructor of an argument may begin one
     std::atomic<std::uint64_t> retries_{0};
 };
 
