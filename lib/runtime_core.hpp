@@ -76,8 +76,7 @@ class runtime_core {
     void kill_at_deadline();
     void clear_away() noexcept;
     void count_killed(const operation_core& operation, std::size_t dead) noexcept;
-    std::size_t kill(operation_core& operation, const id_horizon& before, std::string_view reason,
-                     bool executing);
+    std::size_t kill_condemned(operation_core& operation, std::string_view reason, bool executing);
     void open_again(operation_core& operation) noexcept;
     void end_pauses() noexcept;
     void outside_or_throw(const char* what) const;
@@ -104,6 +103,7 @@ class runtime_core {
     };
     std::mutex operations_lock_;
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
+    std::mutex condemning_lock_;  ///< a later horizon includes all that earlier ones do
     bool paused_ = false;    ///< under operations_lock_: so is each operation from the start
     bool stopping_ = false;  ///< under operations_lock_: from stop() to start()
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_

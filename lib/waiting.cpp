@@ -113,6 +113,8 @@ void join(token_node& node) {
     wait_terminal(node, helping::anything);
     const token_state ended = node.state.phase();
     if (ended == token_state::completed || ended == token_state::failed) return;
+    // The callable may wait for others of the same storage.
+    const permit_loan lent(worker::current());
     std::optional<blocking_section> asleep;
     for (;;) {
         if (left_behind_by_fork(runtime_of(node))) throw_forked(node);

@@ -85,6 +85,8 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
             if (tier_ != nullptr && found.node == nullptr) tier_->put_back();
             push_passes(from);
             if (tier_ != nullptr) tier_->deal();
+        } else if (is_doomed(entry)) {
+            found = {.node = &entry, .begun = false, .doomed = true};
         } else {
             line& home = line_of(entry);
             const bool first = home.entries == 0 && !paused_;
@@ -111,6 +113,12 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
     }
     drop_all(husks);
     return found;
+}
+
+// Whoever kills what waits says so first, and then takes the mutex: what is not put aside then is
+// seen here, and nothing is put aside that nobody comes to kill.
+bool backlog::is_doomed(const token_node& entry) const noexcept {
+    return crew_.current_phase() >= phase::killing || condemns(entry);
 }
 
 void backlog::drop_pass(token_node& pass) noexcept {

@@ -80,7 +80,8 @@ class backlog {
     /// null.
     struct turn {
         token_node* node = nullptr;
-        bool begun = false;  ///< false: it is an entry of a share
+        bool begun = false;   ///< false: it is an entry of a share
+        bool doomed = false;  ///< it is what was taken out, and is to be killed
     };
 
     /// For a worker that has taken an entry out: keeps it, and gives what may run now. A token
@@ -143,6 +144,7 @@ class backlog {
     [[nodiscard]] bool push_pass(line& to) noexcept;
     [[nodiscard]] bool push_pass_into(line& to, unsigned domain, bool beyond) noexcept;
     void settle() noexcept;
+    [[nodiscard]] bool is_doomed(const token_node& entry) const noexcept;
     template <class Visit>
     void for_each_line(Visit&& visit) noexcept;
 

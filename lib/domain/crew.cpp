@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 #include <system_error>
+#include <utility>
 
 #include <tokengate/error.hpp>
 
@@ -84,6 +85,7 @@ void crew::start() {
                              ". Ask for fewer cores or workers_per_core, or raise the limits on "
                              "threads (ulimit -u, pids.max) and memory (ulimit -v)");
     }
+    if (std::exchange(was_out_of_time_, false)) attend_no_more();
     // Nobody sleeps who would have to know.
     phase_.store(phase::open, std::memory_order_seq_cst);
 }
@@ -102,7 +104,10 @@ void crew::advance(phase expected, phase next) noexcept {
 
 void crew::enter(phase next) noexcept {
     // Who is out of time stays so until it is open again; nothing runs in between.
-    if (next == phase::killing) attend();
+    if (next == phase::killing) {
+        attend();
+        was_out_of_time_ = true;
+    }
     phase_.store(next, std::memory_order_seq_cst);
     wake_everybody();
 }

@@ -252,6 +252,7 @@ class crew {
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
     alignas(64) std::atomic<phase> phase_{phase::stopped};
     std::atomic<unsigned> attention_{0};  ///< reasons to look twice; `killing` is one
+    bool was_out_of_time_ = false;        ///< that reason is there; under the runtime's stop lock
 };
 
 }  // namespace tokengate::detail

@@ -90,9 +90,10 @@ void crew::pass_turn(strand& line) noexcept {
 void crew::kill_waiting() noexcept {
     const auto kill_one = [&](token_node& node) {
         outside_counts& counted = outside[node.operation->number];
+        const bool has_credit = node.way != route::here;
         const kill_result came = kill_popped(*this, node);
         if (came == kill_result::husk) return;
-        give_back(in_flight, 1);
+        if (has_credit) give_back(in_flight, 1);
         if (came == kill_result::killed) counted.killed.add(1);
     };
     for (const auto& home : domains_) {
@@ -151,7 +152,8 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
 void end_waiting(token_node& node, state_word::condemned found, token_state outcome,
                  end_reasons::prepared* why) noexcept {
     crew& owner = node.operation->runtime->workers();
-    if (!found.aside) owner.give_back(owner.in_flight, 1);
+    // One that ran beyond all limits comes back without a credit.
+    if (!found.aside && node.way != route::here) owner.give_back(owner.in_flight, 1);
     const bool had_turn = found.aside || found.was == token_state::admitted;
     static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome));
 }

@@ -48,6 +48,8 @@ class permit_loan {
     }
     ~permit_loan() {
         if (last_ == nullptr) return;
+        // It waits for others, which may ask whether all but them do.
+        const worker::pause waiting(first_->worker_);
         for (permit_use* each = first_;; each = each->outer_) {
             each->tier_.take_again();
             each->lent_ = false;

@@ -379,7 +379,9 @@ void worker::run_attended(token_node& node) noexcept {
     if (aside.attends()) {
         const backlog::turn next = aside.exchange(node);
         if (next.node == nullptr) return;
-        if (next.begun) {
+        if (next.doomed) {
+            run_too_late(node, aside.reason());
+        } else if (next.begun) {
             execute_begun(*next.node, grip::entry);
         } else {
             run_entry(*next.node);
@@ -394,8 +396,9 @@ void worker::run_attended(token_node& node) noexcept {
 // The runtime is out of time, or somebody has killed the tokens of an operation.
 void worker::run_too_late(token_node& node, std::string_view why) noexcept {
     run_counts& counted = counts_of(node);
+    const bool has_credit = node.way != route::here;
     const kill_result came = kill_popped(crew_, node, why);
-    if (came != kill_result::husk) in_flight_purse.earn();
+    if (came != kill_result::husk && has_credit) in_flight_purse.earn();
     if (came == kill_result::killed) counted.killed.add();
 }
 

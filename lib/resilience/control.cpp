@@ -117,21 +117,28 @@ bool runtime_core::drain_all(std::optional<steady_ns> deadline) {
 
 std::size_t runtime_core::kill(operation_core& operation, std::string_view reason, bool executing) {
     in_parent_or_throw("kill");
-    return kill(operation, gate_.horizon(), reason, executing);
+    {
+        const std::scoped_lock guard(condemning_lock_);
+        operation.aside->condemn(gate_.horizon(), reason);
+    }
+    return kill_condemned(operation, reason, executing);
 }
 
 std::size_t runtime_core::kill_all(std::string_view reason, bool executing) {
     in_parent_or_throw("kill");
-    const id_horizon before = gate_.horizon();
+    {
+        const std::scoped_lock guard(condemning_lock_);
+        const id_horizon before = gate_.horizon();
+        for_each_operation([&](operation_core& each) { each.aside->condemn(before, reason); });
+    }
     std::size_t dead = 0;
     for_each_operation(
-        [&](operation_core& each) { dead += kill(each, before, reason, executing); });
+        [&](operation_core& each) { dead += kill_condemned(each, reason, executing); });
     return dead;
 }
 
-std::size_t runtime_core::kill(operation_core& operation, const id_horizon& before,
-                               std::string_view reason, bool executing) {
-    operation.aside->condemn(before, reason);
+std::size_t runtime_core::kill_condemned(operation_core& operation, std::string_view reason,
+                                         bool executing) {
     std::size_t dead = operation.aside->kill_waiting(false, reason);
     count_killed(operation, dead);
     if (operation.supervised_by != nullptr) {

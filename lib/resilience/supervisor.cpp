@@ -230,7 +230,10 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
         list(record);
         retries_.fetch_add(1, std::memory_order_relaxed);
         if (!entry_in_hand) return true;
-        if (delay.count() != 0) {
+        // Whoever kills what waits has looked for it before: then it comes back at once, to die.
+        const bool doomed =
+            crew_.current_phase() >= phase::killing || node.operation->aside->condemns(node);
+        if (delay.count() != 0 && !doomed) {
             record.backs_off = true;
             record.become(backs_off);
             timers_.arm(record, steady_after(delay));

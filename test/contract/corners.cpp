@@ -140,4 +140,47 @@ TEST_CASE("an_isolated_wait_runs_a_timed_token_itself_when_nobody_stands_in") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_runtime_that_was_out_of_time_looks_once_again_when_it_is_started_again") {
+    runtime rt({.cores = 1});
+    hold gate;
+    const auto held = rt.operation("held", [&] { gate.pass(); });
+    const auto looks =
+        rt.operation("looks", [] { return detail::worker::current()->owner().attention(); });
+    CHECK_FALSE(result_of(looks()));
+    const token<void> t = held();
+    REQUIRE(gate.await(1));
+    for (int i = 0; i < 2; ++i) {
+        const token<void> waits = held();
+        CHECK_FALSE(rt.stop(0ms).drained);
+        gate.release();
+        rt.stop();
+        rt.start();
+        CHECK_FALSE(result_of(looks()));
+        if (i == 0) break;
+    }
+    settle_locality(rt);
+}
+
+TEST_CASE("a_callable_that_joins_another_one_of_its_tier_lends_its_permit") {
+    set_storage_limit(storage::fast, 1);
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto leaf = rt.operation("leaf", {.storage = storage::fast}, [] { return 1; });
+    const auto killed = rt.operation("killed", [&] {
+        gate.pass();
+        return leaf().get();
+    });
+    const token<int> t = killed();
+    REQUIRE(gate.await(1));
+    CHECK(t.kill());
+    const auto joins = rt.operation("joins", {.storage = storage::fast}, [&] {
+        gate.release();
+        t.join();
+        return 2;
+    });
+    CHECK(result_of(joins()) == 2);
+    settle_locality(rt);
+    set_storage_limit(storage::fast, most_at_once(storage::fast));
+}
+
 }  // namespace tokengate::test
