@@ -255,15 +255,17 @@ struct basic_operation_traits {
     /// says which token it is, and on which thread; the token goes on. 0: never. From
     /// apps/examples/health.cpp:
     /// @code
-    /// auto render = rt.operation("render", {.slow_after = 5ms}, [] {
-    /// std::this_thread::sleep_for(20ms); });
+    /// auto render = rt.operation("render", {.slow_after = 5ms}, [&] {
     /// @endcode
     std::chrono::nanoseconds slow_after = {};
 
     /// When the operation is blocked because it fails: calls throw operation_blocked then, until a
     /// probe has succeeded. From apps/examples/health.cpp:
     /// @code
-    /// auto fetch = rt.operation("fetch", {.health = {.block = true, .attempts = 5}}, [&] {
+    /// auto fetch = rt.operation(
+    ///     "fetch", {.health = {.block = true, .attempts = 5, .probe_after = 1h}}, [&] {
+    ///         if (!available) throw std::runtime_error("no connection");
+    ///     });
     /// @endcode
     health_limits health = {};
 
@@ -271,6 +273,7 @@ struct basic_operation_traits {
     /// (operation_stats::spikes) and reported. From apps/examples/health.cpp:
     /// @code
     /// auto parse = rt.operation("parse", {.spikes = {.factor = 10, .quarantine = true}},
+    ///                           [](const std::string& text) {
     /// @endcode
     spike_limits spikes = {};
 

@@ -154,7 +154,9 @@ class runtime {
     /// call still. An empty one: none is, as at first. Any thread, the hook too. From
     /// apps/examples/health.cpp:
     /// @code
-    /// rt.on_alert([](const tg::alert& what) { std::cerr << what.text << "\n"; });
+    /// rt.on_alert([&](const tg::alert& what) {
+    ///     const std::scoped_lock guard(lock);
+    ///     std::cout << tg::to_string(what.kind) << ": " << what.text << "\n";
     /// @endcode
     /// It is called on the thread that has noticed, by several at once, with no lock held: on
     /// workers before their token has ended, on those that call, and, if a callable is slow, on the
