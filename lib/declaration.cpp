@@ -66,10 +66,14 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     if (const std::string wrong = supervisor::complain(traits); !wrong.empty()) {
         refuse(name, "has traits that cannot be: " + wrong);
     }
-    declared made{.core = std::move(operation), .aside = {}, .watching = {}};
+    declared made{.core = std::move(operation), .aside = {}, .health = {}, .watching = {}};
     operation_core& core = *made.core;
-    if (supervisor::is_needed_for(traits)) {
-        made.watching = std::make_unique<supervisor>(crew_, timers_, traits);
+    const bool remembered = settings_.history != 0;
+    if (remembered || health_monitor::is_needed_for(traits)) {
+        made.health = std::make_unique<health_monitor>(core, traits, alerts_, history_, timers_);
+    }
+    if (remembered || supervisor::is_needed_for(traits)) {
+        made.watching = std::make_unique<supervisor>(crew_, timers_, traits, made.health.get());
         core.supervised_by = made.watching.get();
         core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
         if (core.type != nullptr) {

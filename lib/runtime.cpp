@@ -40,6 +40,7 @@ bool display_wanted() {
 
 runtime_core::runtime_core(const config& wanted)
     : settings_(resolve(wanted, machine_)),
+      history_(settings_.history),
       crew_(this, settings_, *machine_),
       gate_(crew_, settings_),
       by_number_(settings_.operation_limit) {

@@ -19,6 +19,8 @@
 #include "domain/counters.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "resilience/alerts.hpp"
+#include "resilience/health.hpp"
 #include "resilience/supervisor.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
@@ -45,6 +47,12 @@ class runtime_core {
     [[nodiscard]] runtime_stats stats() const;
     [[nodiscard]] operation_stats stats_of(const operation_core& operation) const;
     [[nodiscard]] std::vector<chain_info> chains() const;
+
+    /// @throws runtime_forked (so do the next three)
+    [[nodiscard]] health_report health_of(const operation_core& operation) const;
+    bool unblock(const operation_core& operation);
+    [[nodiscard]] std::vector<execution> recent() const;
+    void on_alert(std::function<void(const alert&)> hook);
 
     /// @throws runtime_forked (so do the next four)
     void pause(operation_core& operation);
@@ -94,11 +102,14 @@ class runtime_core {
 
     std::optional<topology> machine_;
     const settings settings_;
+    alert_hook alerts_;
+    history history_;
     crew crew_;
     gate gate_;
     struct declared {
         std::unique_ptr<operation_core> core;
         std::unique_ptr<backlog> aside;
+        std::unique_ptr<health_monitor> health;
         std::unique_ptr<supervisor> watching;  ///< null: nothing is to be watched
     };
     std::mutex operations_lock_;

@@ -58,6 +58,12 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].set_aside = operation.aside->size();
         if (operation.supervised_by != nullptr) {
             operations[i].retries = operation.supervised_by->retries();
+            health_monitor* const health = operation.supervised_by->health();
+            // After fork() somebody who is not here may have its locks.
+            if (health != nullptr && health->timed() && !forked()) {
+                health->fill_in(operations[i]);
+                operations[i].oldest_wait = operation.supervised_by->oldest_wait();
+            }
         }
     }
     crew_.for_each_worker([&](const worker& each) {

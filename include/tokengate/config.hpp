@@ -51,6 +51,7 @@ struct first_cores {
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
 /// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
 /// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 tokens run on top of each other while waiting |
+/// | history | TOKENGATE_HISTORY | 0 to 1,000,000 executions to remember, 72 bytes each |
 /// | scope | TOKENGATE_SCOPE | core, l2, l3, numa |
 /// | steal | TOKENGATE_STEAL | automatic, strict, soft |
 /// | binding | TOKENGATE_BINDING | true, false (also 1, 0, on, off, yes, no) |
@@ -69,7 +70,10 @@ struct config {
     std::optional<int> reserve_workers = {};  ///< threads that stand in for blocked workers
     std::optional<int> retry_stride = {};     ///< fresh tokens between two retries
     std::optional<std::chrono::microseconds> spin_time = {};  ///< an idle worker's spin
-    std::optional<int> help_depth = {};      ///< how deep a waiting worker runs other tokens
+    std::optional<int> help_depth = {};  ///< how deep a waiting worker runs other tokens
+    /// Executions that runtime::history() tells of. If it is not 0, each token costs what a timed
+    /// one does (basic_operation_traits::timed), and bulks are made of single tokens.
+    std::optional<std::int64_t> history = {};
     std::optional<domain_scope> scope = {};  ///< what one domain covers
     std::optional<stealing> steal = {};      ///< what idle workers may take
     std::optional<bool> binding = {};        ///< pin workers to their domain's CPUs
@@ -92,6 +96,7 @@ struct settings {
     unsigned retry_stride = 1;
     std::chrono::microseconds spin_time{0};
     unsigned help_depth = 0;
+    std::size_t history = 0;
     domain_scope scope = domain_scope::core;
     bool strict_stealing = false;  ///< `automatic` resolved
     bool binding = true;

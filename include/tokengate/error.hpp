@@ -3,10 +3,12 @@
 /// Everything that TokenGate throws.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tokengate {
@@ -63,6 +65,37 @@ class runtime_forked : public error {
 class deadlock : public error {
   public:
     using error::error;
+};
+
+/// A call of an operation that is blocked because it fails too often. Nothing was accepted.
+class operation_blocked : public error {
+  public:
+    operation_blocked(const std::string& message, std::string_view operation,
+                      std::uint64_t attempts, std::uint64_t failures,
+                      std::chrono::steady_clock::time_point since)
+        : error(message),
+          operation_(operation),
+          attempts_(attempts),
+          failures_(failures),
+          since_(since) {}
+
+    /// The name of the operation; valid to the end of the process.
+    [[nodiscard]] std::string_view operation() const noexcept { return operation_; }
+
+    /// How many attempts were in the window when it was blocked.
+    [[nodiscard]] std::uint64_t attempts() const noexcept { return attempts_; }
+
+    /// How many of these had failed.
+    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
+
+    /// When it was blocked.
+    [[nodiscard]] std::chrono::steady_clock::time_point since() const noexcept { return since_; }
+
+  private:
+    std::string_view operation_;
+    std::uint64_t attempts_;
+    std::uint64_t failures_;
+    std::chrono::steady_clock::time_point since_;
 };
 
 /// A handle that holds no token was asked for one.

@@ -14,6 +14,7 @@
 #include <tokengate/detail/key.hpp>
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/error.hpp>
+#include <tokengate/health.hpp>
 #include <tokengate/resilience.hpp>
 #include <tokengate/weight.hpp>
 
@@ -245,6 +246,37 @@ struct basic_operation_traits {
     /// keep its core busy meanwhile.
     tokengate::storage storage = tokengate::storage::none;
 
+    /// Whether wait and run times are measured: operation_stats::wait, run and oldest_wait. So they
+    /// are with any of the next three traits. Costs a run two looks at the clock and a short lock
+    /// that all runs of the operation share, and the operation 48 KiB.
+    bool timed = false;
+
+    /// After so long a run of the callable is reported, once, as an alert (runtime::on_alert) that
+    /// says which token it is, and on which thread; the token goes on. 0: never. From
+    /// apps/examples/health.cpp:
+    /// @code
+    /// auto render = rt.operation("render", {.slow_after = 5ms}, [&] {
+    /// @endcode
+    std::chrono::nanoseconds slow_after = {};
+
+    /// When the operation is blocked because it fails: calls throw operation_blocked then, until a
+    /// probe has succeeded. From apps/examples/health.cpp:
+    /// @code
+    /// auto fetch = rt.operation(
+    ///     "fetch", {.health = {.block = true, .attempts = 5, .probe_after = 1h}}, [&] {
+    ///         if (!available) throw std::runtime_error("no connection");
+    ///     });
+    /// @endcode
+    health_limits health = {};
+
+    /// Which run times and sizes of arguments are out of the ordinary: they are counted
+    /// (operation_stats::spikes) and reported. From apps/examples/health.cpp:
+    /// @code
+    /// auto parse = rt.operation("parse", {.spikes = {.factor = 10, .quarantine = true}},
+    ///                           [](const std::string& text) {
+    /// @endcode
+    spike_limits spikes = {};
+
     /// For an operation whose arguments are of the other kind.
     /// @throws operation_error if it is sticky by arguments that cannot be hashed
     operator basic_operation_traits<!hashable>() const {
@@ -258,7 +290,11 @@ struct basic_operation_traits {
                 .queue_timeout = queue_timeout,
                 .run_timeout = run_timeout,
                 .retry = retry,
-                .storage = storage};
+                .storage = storage,
+                .timed = timed,
+                .slow_after = slow_after,
+                .health = health,
+                .spikes = spikes};
     }
 };
 

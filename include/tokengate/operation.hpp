@@ -18,6 +18,7 @@
 #include <tokengate/bulk.hpp>
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/detail/signature.hpp>
+#include <tokengate/health.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/stats.hpp>
@@ -43,6 +44,22 @@ class operation_handle {
     /// A snapshot of its counters, exact while the runtime is idle. Cost: proportional to the
     /// threads that submit and run tokens; no lock on the paths that count.
     [[nodiscard]] operation_stats stats() const { return stats_of(*core_); }
+
+    /// How it is doing lately: how often its attempts fail, and how long they take. For operations
+    /// without the traits that time it (basic_operation_traits::timed) it is computed from the
+    /// counters since the runtime was made. Any thread, a token or an alert hook too. Cost: that of
+    /// stats(), and a short lock. From apps/examples/health.cpp:
+    /// @code
+    /// std::cout << "fetch is " << tg::to_string(fetch.health().level) << "\n";
+    /// @endcode
+    /// @throws runtime_forked in a child process
+    [[nodiscard]] health_report health() const;
+
+    /// Ends the block of an operation that fails too often (health_limits), and forgets what the
+    /// window holds. True if it was blocked. Any thread. Takes a lock.
+    /// @throws runtime_forked in a child process
+    // NOLINTNEXTLINE(modernize-use-nodiscard): whoever unblocks need not care.
+    bool unblock() const;
 
     /// From now on no token of this operation begins, but those that a worker has taken up already:
     /// they wait in order, and later calls wait behind them. Other operations do not notice. Ends
@@ -197,8 +214,10 @@ class operation<R(P...)> : public detail::operation_handle {
     ///
     /// Cost: no memory allocation in the steady state, no lock. Blocks while the runtime is at its
     /// limits; on a worker it runs other tokens instead.
-    /// @throws runtime_stopped after stop(), runtime_forked in a child process, std::bad_alloc, and
-    ///         what the conversion of an argument throws; nothing was accepted then
+    /// @throws runtime_stopped after stop(), runtime_forked in a child process, operation_blocked
+    /// if
+    ///         it fails too often (health_limits), std::bad_alloc, and what the conversion of an
+    ///         argument throws; nothing was accepted then
     template <class... A>
         requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
     token<R>

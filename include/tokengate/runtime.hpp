@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 
 #include <tokengate/config.hpp>
 #include <tokengate/control.hpp>
+#include <tokengate/health.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
 #include <tokengate/stats.hpp>
@@ -147,6 +149,30 @@ class runtime {
     /// A snapshot of the counters. Cost: proportional to threads times operations, and to sticky
     /// slots, some 50 microseconds by default; no lock on the paths that count.
     [[nodiscard]] runtime_stats stats() const;
+
+    /// The last executions of all operations, newest first: up to as many as the setting `history`
+    /// says, none by default. Any thread. Cost: a copy, with a lock held that each execution takes.
+    /// From apps/examples/health.cpp:
+    /// @code
+    /// for (const tg::execution& each : rt.history()) {
+    /// @endcode
+    /// @throws std::bad_alloc; runtime_forked in a child process
+    [[nodiscard]] std::vector<execution> history() const;
+
+    /// From now on `hook` is called with each alert; in place of the one before, which may be in a
+    /// call still. An empty one: none is, as at first. Any thread, the hook too. From
+    /// apps/examples/health.cpp:
+    /// @code
+    /// rt.on_alert([&](const tg::alert& what) {
+    ///     const std::scoped_lock guard(lock);
+    ///     std::cout << tg::to_string(what.kind) << ": " << what.text << "\n";
+    /// @endcode
+    /// It is called on the thread that has noticed, by several at once, with no lock held: on
+    /// workers before their token has ended, on those that call, and, if a callable is slow, on the
+    /// thread that keeps the time. It may ask for stats(), health() and history(), and call
+    /// operations; it must not wait for tokens or the runtime. What it throws is dropped.
+    /// @throws std::bad_alloc; runtime_forked in a child process
+    void on_alert(std::function<void(const alert&)> hook);
 
     /// The chains that are open at this moment, in no order. Cost: proportional to the chains that
     /// the process has ever had open at once; nothing that creates or ends tokens waits for it.

@@ -4,11 +4,15 @@
 #pragma once
 
 #include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <tokengate/detail/state_word.hpp>
 #include <tokengate/weight.hpp>
 
 namespace tokengate {
@@ -40,6 +44,30 @@ struct token_counts {
     }
 };
 
+/// How long something took, in the last 60 seconds. Percentiles are off by at most 1/16; the rest
+/// is exact. All is 0 if nothing was counted.
+struct time_stats {
+    std::uint64_t count = 0;
+    std::chrono::nanoseconds mean{};
+    std::chrono::nanoseconds p50{};  ///< half of them took at most this
+    std::chrono::nanoseconds p95{};
+    std::chrono::nanoseconds p99{};
+    std::chrono::nanoseconds max{};
+};
+
+/// One run of a token's callable that has ended.
+struct execution {
+    std::string_view operation;  ///< its name; valid to the end of the process
+    std::uint64_t token = 0;     ///< the id of the token
+    /// How it has ended: completed, failed (to be retried or not), killed or timed_out.
+    token_state outcome = token_state::completed;
+    unsigned domain = 0;   ///< where it ran
+    unsigned attempt = 1;  ///< the first is 1
+    std::chrono::steady_clock::time_point begun;
+    std::chrono::nanoseconds wait{};  ///< from its acceptance, or the end of its last attempt
+    std::chrono::nanoseconds run{};
+};
+
 /// What was counted of one operation.
 struct operation_stats {
     std::string_view name;  ///< the one it was declared under; valid to the end of the process
@@ -48,6 +76,14 @@ struct operation_stats {
     std::uint64_t executions = 0;  ///< times that its callable was run
     std::uint64_t retries = 0;     ///< of these, attempts after a token's first
     std::size_t set_aside = 0;     ///< tokens that wait for a resume() or for their storage
+
+    // Of operations that are timed; see basic_operation_traits::timed.
+    std::optional<time_stats> wait;  ///< from acceptance to the first begin of the callable
+    std::optional<time_stats> run;   ///< of the callable, each attempt
+    /// How long the token waits that has begun to wait first, for its first attempt or the next
+    /// one; 0: none waits.
+    std::chrono::nanoseconds oldest_wait{};
+    std::uint64_t spikes = 0;  ///< see spike_limits
 };
 
 /// What the workers of one domain have done.

@@ -9,6 +9,7 @@
 #include <tokengate/config.hpp>
 #include <tokengate/control.hpp>
 #include <tokengate/error.hpp>
+#include <tokengate/health.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>

@@ -30,6 +30,7 @@ constexpr std::int64_t most_reserve_workers = 256;
 constexpr std::int64_t largest_stride = 1'000'000;
 constexpr std::int64_t largest_spin_us = 1'000'000;
 constexpr std::int64_t largest_help_depth = 1024;
+constexpr std::int64_t longest_history = 1'000'000;
 
 std::optional<std::string> variable(const char* name) {
     const char* value = std::getenv(name);
@@ -218,6 +219,8 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     result.help_depth = static_cast<unsigned>(ask.number("help_depth", "TOKENGATE_HELP_DEPTH",
                                                          wide(wanted.help_depth), usual::help_depth,
                                                          0, largest_help_depth));
+    result.history = static_cast<std::size_t>(ask.number(
+        "history", "TOKENGATE_HISTORY", wanted.history, usual::history, 0, longest_history));
     result.scope =
         ask.choice("scope", "TOKENGATE_SCOPE", wanted.scope, usual::domain_scope,
                    {domain_scope::core, domain_scope::l2, domain_scope::l3, domain_scope::numa});

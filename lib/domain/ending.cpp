@@ -245,12 +245,15 @@ std::size_t crew::kill_executing_of(operation_core& operation, std::string_view 
     return dead;
 }
 
-void time_out(token_node& node, std::string_view why) noexcept {
+bool time_out(token_node& node, std::string_view why) noexcept {
     auto reason = prepare_reason(node, why);
-    if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) return;
+    if (!end_while_it_runs(node, token_state::timed_out, reason ? &*reason : nullptr)) {
+        return false;
+    }
     crew& owner = node.operation->runtime->workers();
     owner.outside[node.operation->number].timed_out.add(1, std::memory_order_seq_cst);
     owner.tell_quiet();
+    return true;
 }
 
 }  // namespace tokengate::detail

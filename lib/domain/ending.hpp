@@ -86,8 +86,8 @@ bool kill_if_waiting(token_node& node, end_reasons::prepared* why) noexcept;
 void time_out_waiting(token_node& node, std::string_view why) noexcept;
 
 /// Ends a token that executes, because its time is over, and asks its callable to stop; nothing if
-/// it has ended. The caller has a reference, and keeps the runtime alive.
-void time_out(token_node& node, std::string_view why) noexcept;
+/// it has ended. The caller has a reference, and keeps the runtime alive. True if this ended it.
+bool time_out(token_node& node, std::string_view why) noexcept;
 
 /// What came of killing a token that has come out of a mailbox or deque.
 enum class kill_result : std::uint8_t {

@@ -261,6 +261,9 @@ class alignas(64) worker {
     [[nodiscard]] crew& owner() const noexcept { return crew_; }
     [[nodiscard]] unsigned domain_index() const noexcept { return home_.number; }
 
+    /// Its number in its domain. Any thread.
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+
     /// Credits that it has collected by taking tokens out of a lane; any thread may empty it.
     [[nodiscard]] purse& lane_purse(unsigned domain_index, lane which) noexcept {
         return lane_purses_[domain_index][static_cast<std::size_t>(which)];

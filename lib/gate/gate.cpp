@@ -11,6 +11,7 @@
 #include "domain/worker.hpp"
 #include "gate/calling.hpp"
 #include "locality/chain.hpp"
+#include "resilience/health.hpp"
 #include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
 #include "token/labels.hpp"
@@ -129,11 +130,18 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
                                 call_key key) {
     if (operation.closed.load(std::memory_order_relaxed)) called_from_inside_or_throw(operation);
+    supervisor* const watching = operation.supervised_by;
+    passage leave;
+    if (watching != nullptr && watching->health() != nullptr) {
+        if (const auto refusal = watching->health()->enter(leave)) {
+            submitters_.mine().counts[operation.number].refused.add();
+            throw operation_blocked(*refusal);
+        }
+    }
     if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }
-    supervisor* const watching = operation.supervised_by;
     // The type of a generic operation's call is that of its callable.
     if (watching != nullptr && operation.type == nullptr) {
         watching->check(operation.label->name, type);
@@ -141,7 +149,10 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
     const frame_type& used = watching != nullptr ? supervised_frame(type) : type;
     token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
                                                : begin_free(operation, used, how);
-    if (watching != nullptr && node != nullptr) watching->attach(*node);
+    if (watching != nullptr && node != nullptr) {
+        watching->attach(*node);
+        leave.move_into(*node);
+    }
     return node;
 }
 
@@ -352,6 +363,7 @@ void gate::commit_supervised(token_node& node, holders held_by, submitter& mine)
 }
 
 void gate::abandon(token_node& node) noexcept {
+    if (node.supervised) node.operation->supervised_by->abandon(node);
     if (node.chained) node.calls->leave_and_release();
     if (node.serial) crew_.strands.leave(*node.line);
     if (node.pinned) crew_.sticky_keys.release(node.pin.slot);

@@ -10,6 +10,7 @@
 #include <tokengate/detail/node.hpp>
 
 #include "resilience/alarm.hpp"
+#include "resilience/observation.hpp"
 #include "sleep/futex.hpp"
 
 namespace tokengate::detail {
@@ -34,7 +35,9 @@ class supervision final : public alarm {
     token_node& node;
     std::chrono::nanoseconds queue_timeout{};  ///< 0: it waits for as long as it takes
     std::chrono::nanoseconds run_timeout{};    ///< 0: it runs for as long as it takes
-    steady_ns called_at = 0;                   ///< 0: nobody wants to know
+    /// Since when it waits for its first attempt, or the next; 0: nobody wants to know.
+    steady_ns called_at = 0;
+    observation seen;
     supervision* previous = nullptr;
     supervision* next = nullptr;
     std::atomic<std::uint32_t> attempts{0};  ///< begun; any thread may read

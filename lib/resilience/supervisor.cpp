@@ -10,6 +10,7 @@
 #include "domain/tier.hpp"
 #include "domain/worker.hpp"
 #include "mutants.hpp"
+#include "resilience/health.hpp"
 #include "resilience/limits.hpp"
 #include "resilience/retries.hpp"
 #include "runtime_core.hpp"
@@ -91,8 +92,12 @@ class timed_run final : public alarm {
 
     static void ring(void* subject) noexcept {
         token_node& node = *static_cast<token_node*>(subject);
-        time_out(node, explain("its callable ran longer than its run_timeout of ",
-                               supervision_of(node).run_timeout));
+        supervision& record = supervision_of(node);
+        const bool was_in_time = time_out(
+            node, explain("its callable ran longer than its run_timeout of ", record.run_timeout));
+        // Its callable may not return for long.
+        health_monitor* const health = node.operation->supervised_by->health();
+        if (was_in_time && health != nullptr) health->judge_late(record);
         drop_reference(node);
     }
 
@@ -108,7 +113,8 @@ const alarm_kind supervisor::waits_too_long{.claim = claim_token, .ring = end_wa
 
 bool supervisor::is_needed_for(const operation_traits& traits) noexcept {
     return traits.queue_timeout.count() != 0 || traits.run_timeout.count() != 0 ||
-           traits.retry.attempts != 1 || traits.storage != storage::none;
+           traits.retry.attempts != 1 || traits.storage != storage::none ||
+           health_monitor::is_needed_for(traits);
 }
 
 std::string supervisor::complain(const operation_traits& traits) {
@@ -124,18 +130,22 @@ std::string supervisor::complain(const operation_traits& traits) {
     };
     check("queue_timeout", traits.queue_timeout);
     check("run_timeout", traits.run_timeout);
+    check("slow_after", traits.slow_after);
     add(detail::complain(traits.retry));
     add(detail::complain(traits.storage));
+    add(health_monitor::complain(traits));
     return all;
 }
 
-supervisor::supervisor(crew& workers, timers& clock, const operation_traits& traits)
+supervisor::supervisor(crew& workers, timers& clock, const operation_traits& traits,
+                       health_monitor* health)
     : crew_(workers),
       timers_(clock),
       queue_timeout_(traits.queue_timeout),
       run_timeout_(traits.run_timeout),
       retry_(traits.retry),
-      tier_(tier_of(traits.storage)) {}
+      tier_(tier_of(traits.storage)),
+      health_(health) {}
 
 void supervisor::check(std::string_view operation, const frame_type& type) const {
     if (retry_.attempts == 1 || type.attempt != nullptr) return;
@@ -151,6 +161,7 @@ void supervisor::attach(token_node& node) const noexcept {
     auto* const record = ::new (&supervision_of(node)) supervision(node);
     record->queue_timeout = queue_timeout_;
     record->run_timeout = run_timeout_;
+    if (health_ != nullptr) record->called_at = steady_now();
 }
 
 void supervisor::commit(token_node& node) noexcept {
@@ -176,8 +187,9 @@ token_state supervisor::run(token_node& node) noexcept {
         record.where = supervision::place::running;
     }
     timers_.disarm(record);
-    record.attempts.fetch_add(1, std::memory_order_relaxed);
     const token_state outcome = attempt(record);
+    if (record.seen.steps_aside) return outcome;
+    if (health_ != nullptr) health_->judge(record, outcome);
     if (outcome != token_state::waiting) release(record);
     return outcome;
 }
@@ -189,11 +201,13 @@ token_state supervisor::attempt(supervision& record) noexcept {
     token_state outcome{};
     {
         std::optional<permit_use> permit;
+        if (tier_ != nullptr) permit.emplace(*tier_, *worker::current());
+        if (health_ != nullptr && health_->sets_aside(record)) return token_state::waiting;
+        record.attempts.fetch_add(1, std::memory_order_relaxed);
         std::optional<blocking_section> waits_for_storage;
-        if (tier_ != nullptr) {
-            permit.emplace(*tier_, *worker::current());
-            waits_for_storage.emplace();
-        }
+        if (tier_ != nullptr) waits_for_storage.emplace();
+        std::optional<health_monitor::attempt> watched;
+        if (health_ != nullptr) watched.emplace(*health_, record);
         std::optional<timed_run> limit;
         if (record.run_timeout.count() != 0) limit.emplace(timers_, record);
         if (retry_.attempts == 1 || plain.attempt == nullptr) return plain.run(node);
@@ -221,14 +235,24 @@ bool supervisor::is_to_be_retried(const supervision& record,
 
 bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
     supervision& record = supervision_of(node);
+    const bool is_retry = !std::exchange(record.seen.steps_aside, false);
+    const auto number = record.attempts.load(std::memory_order_relaxed);
     const auto delay =
-        delay_before(retry_, record.attempts.load(std::memory_order_relaxed), some_random_number());
+        is_retry ? delay_before(retry_, number, some_random_number()) : std::chrono::nanoseconds(0);
+    // The worker has counted a run that was none.
+    if (!is_retry) worker::current()->counts[node.operation->number].executed.retract();
     {
         // Held until the alarm is armed: whoever kills the token lets go of it afterwards.
         const std::scoped_lock guard(lock_);
         if (!(entry_in_hand ? node.state.put_back() : node.state.leave_to_entry())) return false;
+        // Its wait for the first attempt goes on, and so does its limit, anew.
+        if (is_retry && health_ != nullptr) record.called_at = record.seen.ended_at;
         list(record);
-        retries_.fetch_add(1, std::memory_order_relaxed);
+        if (is_retry) {
+            retries_.fetch_add(1, std::memory_order_relaxed);
+        } else if (record.queue_timeout.count() != 0) {
+            timers_.arm(record, steady_after(record.queue_timeout));
+        }
         if (!entry_in_hand) return true;
         // Whoever kills what waits has looked for it before: then it comes back at once, to die.
         const bool doomed =
@@ -244,7 +268,20 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
     return true;
 }
 
-void supervisor::let_go(token_node& node) noexcept { release(supervision_of(node)); }
+void supervisor::let_go(token_node& node) noexcept {
+    abandon(node);
+    release(supervision_of(node));
+}
+
+void supervisor::abandon(token_node& node) noexcept {
+    if (health_ != nullptr) health_->lose(supervision_of(node).seen.probe);
+}
+
+std::chrono::nanoseconds supervisor::oldest_wait() noexcept {
+    const std::scoped_lock guard(lock_);
+    if (first_ == nullptr || first_->called_at == 0) return {};
+    return std::chrono::nanoseconds(steady_now() - first_->called_at);
+}
 
 // The last that is done with a record. The caller has a reference to the token, besides.
 void supervisor::release(supervision& record) noexcept {

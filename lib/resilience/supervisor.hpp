@@ -24,6 +24,7 @@ namespace tokengate::detail {
 
 class backlog;
 class crew;
+class health_monitor;
 class tier;
 
 /// One for each operation that has such traits.
@@ -44,7 +45,9 @@ class supervisor {
     /// @throws operation_error
     void check(std::string_view operation, const frame_type& type) const;
 
-    supervisor(crew& workers, timers& clock, const operation_traits& traits);
+    /// @param health  null: nobody wants to know how the operation is doing
+    supervisor(crew& workers, timers& clock, const operation_traits& traits,
+               health_monitor* health = nullptr);
     supervisor(const supervisor&) = delete;
     supervisor& operator=(const supervisor&) = delete;
 
@@ -74,6 +77,15 @@ class supervisor {
         return retries_.load(std::memory_order_relaxed);
     }
 
+    /// A call ends whose token was never committed.
+    void abandon(token_node& node) noexcept;
+
+    /// Who wants to know how the operation is doing; null: nobody.
+    [[nodiscard]] health_monitor* health() const noexcept { return health_; }
+
+    /// How long the first one has waited that waits; 0: none does, or nobody wants to know.
+    [[nodiscard]] std::chrono::nanoseconds oldest_wait() noexcept;
+
     static const alarm_kind waits_too_long;
 
   private:
@@ -97,6 +109,7 @@ class supervisor {
     const std::chrono::nanoseconds run_timeout_;
     const retry_policy retry_;
     tier* const tier_;
+    health_monitor* const health_;
 
     std::mutex lock_;
     supervision* first_ = nullptr;  ///< those that wait, in the order in which they began to

@@ -32,6 +32,7 @@ class clean_environment {
     scoped_variable stride_{"TOKENGATE_RETRY_STRIDE", nullptr};
     scoped_variable spin_{"TOKENGATE_SPIN_TIME", nullptr};
     scoped_variable depth_{"TOKENGATE_HELP_DEPTH", nullptr};
+    scoped_variable history_{"TOKENGATE_HISTORY", nullptr};
     scoped_variable scope_{"TOKENGATE_SCOPE", nullptr};
     scoped_variable steal_{"TOKENGATE_STEAL", nullptr};
     scoped_variable binding_{"TOKENGATE_BINDING", nullptr};
@@ -76,6 +77,7 @@ TEST_CASE("defaults_hold_where_nobody_says_otherwise") {
     CHECK(found.retry_stride == static_cast<unsigned>(usual::retry_stride));
     CHECK(found.spin_time.count() == usual::spin_time_us);
     CHECK(found.help_depth == static_cast<unsigned>(usual::help_depth));
+    CHECK(found.history == static_cast<std::size_t>(usual::history));
     CHECK(found.scope == usual::domain_scope);
     CHECK(found.binding == usual::binding);
     CHECK(source_of(found, "cores") == "64 from default");
@@ -137,15 +139,16 @@ TEST_CASE("every_wrong_field_is_named_with_its_range_in_one_message") {
                                         .operation_limit = 0,
                                         .retry_stride = 0,
                                         .spin_time = -1us,
-                                        .help_depth = 1025});
+                                        .help_depth = 1025,
+                                        .history = 1'000'001});
     for (const char* part :
          {"cores is 0; allowed are 1 to 1024", "workers_per_core is 65; allowed are 1 to 64",
           "arena_slots is -2; allowed are -1 to 1024", "mailbox_capacity is 0; allowed are 1 to",
           "in_flight_limit is -1; allowed are 1 to",
           "operation_limit is 0; allowed are 1 to 1048576",
           "retry_stride is 0; allowed are 1 to 1000000",
-          "spin_time is -1; allowed are 0 to 1000000",
-          "help_depth is 1025; allowed are 0 to 1024"}) {
+          "spin_time is -1; allowed are 0 to 1000000", "help_depth is 1025; allowed are 0 to 1024",
+          "history is 1000001; allowed are 0 to 1000000"}) {
         INFO(std::string(part));
         CHECK(contains(text, part));
     }
@@ -231,8 +234,8 @@ TEST_CASE("describe_lists_every_setting_with_its_source") {
     const std::string text = describe(found);
     for (const char* name :
          {"cores", "workers_per_core", "arena_slots", "mailbox_capacity", "in_flight_limit",
-          "operation_limit", "retry_stride", "spin_time", "help_depth", "scope", "steal", "binding",
-          "first_core.heavy", "first_core.medium", "first_core.light", "topology"}) {
+          "operation_limit", "retry_stride", "spin_time", "help_depth", "history", "scope", "steal",
+          "binding", "first_core.heavy", "first_core.medium", "first_core.light", "topology"}) {
         INFO(std::string(name));
         CHECK(contains(text, std::string("  ") + name + " "));
         CHECK(source_of(found, name) != "no such line");
