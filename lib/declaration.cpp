@@ -68,8 +68,8 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     }
     declared made{.core = std::move(operation), .aside = {}, .watching = {}};
     operation_core& core = *made.core;
-    if (supervisor::is_needed_for(traits)) {
-        made.watching = std::make_unique<supervisor>(crew_, timers_, traits);
+    if (supervisor::is_needed_for(traits, memory_)) {
+        made.watching = std::make_unique<supervisor>(crew_, timers_, traits, memory_);
         core.supervised_by = made.watching.get();
         if (core.type != nullptr) {
             made.watching->check(name, *core.type);
@@ -82,6 +82,11 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     core.staggered = traits.placement == tokengate::placement::staggered;
     take_keys(core, name, traits);
     take_external_calls(core, name, traits);
+    core.measures = memory_.limited();
+    core.coalesces = traits.duplicates == duplicates::coalesce;
+    core.steps = core.measures || core.coalesces        ? call_steps::watched
+                 : core.keys == call_keys::by_arguments ? call_steps::key
+                                                        : call_steps::none;
     core.anchors = core.keys != call_keys::none || core.lead != nullptr;
     core.always_special = core.anchors || core.supervised_by != nullptr;
     core.special = core.always_special;

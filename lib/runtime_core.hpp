@@ -19,6 +19,7 @@
 #include "domain/counters.hpp"
 #include "domain/crew.hpp"
 #include "gate/gate.hpp"
+#include "resilience/memory_budget.hpp"
 #include "resilience/supervisor.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
@@ -62,6 +63,10 @@ class runtime_core {
     [[nodiscard]] crew& workers() noexcept { return crew_; }
     [[nodiscard]] const crew& workers() const noexcept { return crew_; }
 
+    /// What the tokens of an operation, of all if it is null, are about to do by themselves: those
+    /// that are set aside count as backing off, since a resume() may come at any time.
+    [[nodiscard]] supervisor::prospect outlook(const operation_core* operation) const noexcept;
+
     /// True in a child process of the one that made it.
     [[nodiscard]] bool forked() const noexcept { return crew_.current_phase() == phase::forked; }
 
@@ -91,6 +96,7 @@ class runtime_core {
     const settings settings_;
     crew crew_;
     gate gate_;
+    memory_budget memory_;
     struct declared {
         std::unique_ptr<operation_core> core;
         std::unique_ptr<backlog> aside;

@@ -59,6 +59,8 @@ struct frame_type {
     /// Takes over a token whose run() has said waiting, with its entry's reference, when the worker
     /// has taken it off its stack. False: it has been ended meanwhile.
     bool (*put_back)(token_node&) noexcept = nullptr;
+    /// Calls can be compared by their arguments (tokengate/detail/duplicate.hpp).
+    bool coalescible = false;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
