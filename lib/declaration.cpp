@@ -84,9 +84,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     take_external_calls(core, name, traits);
     core.measures = memory_.limited();
     core.coalesces = traits.duplicates == duplicates::coalesce;
-    core.steps = core.measures || core.coalesces        ? call_steps::watched
-                 : core.keys == call_keys::by_arguments ? call_steps::key
-                                                        : call_steps::none;
+    core.prepares = core.measures || core.coalesces || core.keys == call_keys::by_arguments;
     core.anchors = core.keys != call_keys::none || core.lead != nullptr;
     core.always_special = core.anchors || core.supervised_by != nullptr;
     core.special = core.always_special;

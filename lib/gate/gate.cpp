@@ -337,11 +337,12 @@ void gate::commit_special(token_node& node, holders held_by) {
         if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
     } else {
         node.state.start(token_state::admitted, references);
-        put(node, submitters_.mine());
+        put_started(node);
     }
     if (watching != nullptr) watching->commit(node);
 }
 
+// Apart, so that put() is compiled into commit() alone.
 void gate::put_started(token_node& node) { put(node, submitters_.mine()); }
 
 void gate::abandon(token_node& node) noexcept {

@@ -56,13 +56,6 @@ enum class call_keys : std::uint8_t {
     by_arguments,  ///< a name and all arguments of the call
 };
 
-/// What is done with the arguments of a call before it begins.
-enum class call_steps : std::uint8_t {
-    none,
-    key,      ///< they make the key of the call
-    watched,  ///< besides, they are measured, or compared with those of other calls
-};
-
 /// A declared operation: what all its tokens share. Set at registration, but for the type and the
 /// pace.
 struct operation_core {
@@ -79,7 +72,7 @@ struct operation_core {
     std::uint32_t number = 0;           ///< in its runtime, from 0 up
     weight weight_class = weight::medium;
     call_keys keys = call_keys::none;
-    call_steps steps = call_steps::none;
+    bool prepares = false;   ///< something is done with the arguments of a call before it begins
     bool serial = false;     ///< tokens with equal keys run one at a time
     bool staggered = false;  ///< always placed by position, also when a worker creates it
     bool anchors = false;    ///< its calls have keys or open chains
@@ -430,8 +423,9 @@ token_node* make_call(operation_core& core, const frame_type& type, admission ho
                       A&&... args) {
     using arguments = arguments_place<R, P...>;
     call_key key = core.name_key;
-    if (core.steps != call_steps::none) {
-        if (core.steps == call_steps::watched) {
+    // One comparison for what most calls are; which of the two it is comes after that.
+    if (core.prepares) {
+        if (core.measures || core.coalesces) [[unlikely]] {
             return make_watched_call<R, P...>(core, type, how, held_by, std::forward<A>(args)...);
         }
         key = key_of_call<std::decay_t<P>...>(core, args...);
