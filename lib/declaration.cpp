@@ -72,8 +72,9 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     if (remembered || health_monitor::is_needed_for(traits)) {
         made.health = std::make_unique<health_monitor>(core, traits, alerts_, history_, timers_);
     }
-    if (remembered || supervisor::is_needed_for(traits)) {
-        made.watching = std::make_unique<supervisor>(crew_, timers_, traits, made.health.get());
+    if (remembered || supervisor::is_needed_for(traits, memory_)) {
+        made.watching =
+            std::make_unique<supervisor>(crew_, timers_, traits, memory_, made.health.get());
         core.supervised_by = made.watching.get();
         core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
         if (core.type != nullptr) {
@@ -87,6 +88,9 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     core.staggered = traits.placement == tokengate::placement::staggered;
     take_keys(core, name, traits);
     take_external_calls(core, name, traits);
+    core.measures = memory_.limited();
+    core.coalesces = traits.duplicates == duplicates::coalesce;
+    core.prepares = core.measures || core.coalesces || core.keys == call_keys::by_arguments;
     core.anchors = core.keys != call_keys::none || core.lead != nullptr;
     core.always_special = core.anchors || core.supervised_by != nullptr;
     core.special = core.always_special;

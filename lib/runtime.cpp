@@ -43,6 +43,7 @@ runtime_core::runtime_core(const config& wanted)
       history_(settings_.history),
       crew_(this, settings_, *machine_),
       gate_(crew_, settings_),
+      memory_(settings_),
       by_number_(settings_.operation_limit) {
     prepare_heavy_fences();
     enlist_runtime(*this);

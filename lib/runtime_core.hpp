@@ -21,6 +21,7 @@
 #include "gate/gate.hpp"
 #include "resilience/alerts.hpp"
 #include "resilience/health.hpp"
+#include "resilience/memory_budget.hpp"
 #include "resilience/supervisor.hpp"
 #include "resilience/timers.hpp"
 #include "sleep/turn.hpp"
@@ -73,6 +74,10 @@ class runtime_core {
     [[nodiscard]] crew& workers() noexcept { return crew_; }
     [[nodiscard]] const crew& workers() const noexcept { return crew_; }
 
+    /// What the tokens of an operation, of all if it is null, are about to do by themselves: those
+    /// that are set aside count as backing off, since a resume() may come at any time.
+    [[nodiscard]] supervisor::prospect outlook(const operation_core* operation) const noexcept;
+
     /// True in a child process of the one that made it.
     [[nodiscard]] bool forked() const noexcept { return crew_.current_phase() == phase::forked; }
 
@@ -106,6 +111,7 @@ class runtime_core {
     history history_;
     crew crew_;
     gate gate_;
+    memory_budget memory_;
     struct declared {
         std::unique_ptr<operation_core> core;
         std::unique_ptr<backlog> aside;
@@ -115,8 +121,8 @@ class runtime_core {
     std::mutex operations_lock_;
     std::map<std::string, declared, std::less<>> operations_;  ///< under operations_lock_
     std::mutex condemning_lock_;  ///< a later horizon includes all that earlier ones do
-    bool paused_ = false;    ///< under operations_lock_: so is each operation from the start
-    bool stopping_ = false;  ///< under operations_lock_: from stop() to start()
+    bool paused_ = false;         ///< under operations_lock_: so is each operation from the start
+    bool stopping_ = false;       ///< under operations_lock_: from stop() to start()
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
     std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does

@@ -58,6 +58,8 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].set_aside = operation.aside->size();
         if (operation.supervised_by != nullptr) {
             operations[i].retries = operation.supervised_by->retries();
+            operations[i].dropped = operation.supervised_by->dropped();
+            operations[i].coalesced = operation.supervised_by->coalesced();
             health_monitor* const health = operation.supervised_by->health();
             // After fork() somebody who is not here may have its locks.
             if (health != nullptr && health->timed() && !forked()) {
@@ -122,11 +124,29 @@ runtime_stats runtime_core::stats() const {
         .open_chains = count_open_chains(this),
         .redirected = gate_.redirected(),
         .short_of_reserves = crew_.short_of_reserves.load(std::memory_order_relaxed)};
+    snapshot.memory_bytes = memory_.held();
     for (const crew::bind_failure& each : crew_.bind_failures()) {
         ++snapshot.domains[each.domain].bind_failures;
         snapshot.bind_errors.push_back(each.error);
     }
     return snapshot;
+}
+
+supervisor::prospect runtime_core::outlook(const operation_core* operation) const noexcept {
+    supervisor::prospect sum;
+    const auto look = [&](const operation_core& each) {
+        if (each.aside->size() != 0) sum.backing_off = true;
+        if (each.supervised_by == nullptr) return;
+        const supervisor::prospect one = each.supervised_by->outlook();
+        sum.waiting = sum.waiting || one.waiting;
+        sum.backing_off = sum.backing_off || one.backing_off;
+    };
+    if (operation != nullptr) {
+        look(*operation);
+    } else {
+        for_each_operation(look);
+    }
+    return sum;
 }
 
 operation_stats stats_of(const operation_core& operation) {

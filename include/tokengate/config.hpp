@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <tokengate/resilience.hpp>
 #include <tokengate/topology.hpp>
 #include <tokengate/weight.hpp>
 
@@ -44,6 +45,8 @@ struct first_cores {
 /// | arena_slots | TOKENGATE_ARENA_SLOTS | 0 to 1024, or -1: the domain's CPUs less its workers |
 /// | mailbox_capacity | TOKENGATE_MAILBOX_CAPACITY | 1 to 2^30 tokens a lane |
 /// | in_flight_limit | TOKENGATE_IN_FLIGHT_LIMIT | 1 to 2^40 tokens a runtime |
+/// | memory_limit | TOKENGATE_MEMORY_LIMIT | 0 (none) to 2^50 bytes of tokens in flight |
+/// | memory_policy | TOKENGATE_MEMORY_POLICY | block, refuse, drop_oldest |
 /// | deque_capacity | TOKENGATE_DEQUE_CAPACITY | 2 to 2^20 a kind, rounded up to a power of two |
 /// | sticky_slots | TOKENGATE_STICKY_SLOTS | 16 to 2^24, rounded up to a power of two |
 /// | operation_limit | TOKENGATE_OPERATION_LIMIT | 1 to 2^20 operations a runtime |
@@ -64,6 +67,12 @@ struct config {
     std::optional<int> arena_slots = {};       ///< places for oneTBB's own threads in each domain
     std::optional<std::int64_t> mailbox_capacity = {};  ///< tokens that one lane of a mailbox holds
     std::optional<std::int64_t> in_flight_limit = {};   ///< tokens accepted and not yet finished
+    /// Bytes that tokens in flight may take, with their arguments and what these hold
+    /// (tokengate/argument.hpp), as far as that can be told before the call; 0: any number. Costs
+    /// each call two locks. A call that is larger by itself is refused.
+    std::optional<std::int64_t> memory_limit = {};
+    /// What becomes of a call beyond them: drop_oldest kills tokens of the same operation.
+    std::optional<when_full> memory_policy = {};
     std::optional<int> deque_capacity = {};   ///< tokens that a worker keeps of those it creates
     std::optional<int> sticky_slots = {};     ///< places for sticky keys in flight
     std::optional<int> operation_limit = {};  ///< operations that a runtime can have
@@ -89,6 +98,8 @@ struct settings {
     int arena_slots = -1;
     std::size_t mailbox_capacity = 1;
     std::size_t in_flight_limit = 1;
+    std::size_t memory_limit = 0;  ///< bytes; 0: none
+    when_full memory_policy = when_full::block;
     std::size_t deque_capacity = 2;
     std::size_t sticky_slots = 16;
     std::uint32_t operation_limit = 1;

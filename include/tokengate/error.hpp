@@ -55,6 +55,13 @@ class operation_drained : public error {
     using error::error;
 };
 
+/// A limit of its operation, or the memory limit of its runtime, has turned a call away. Nothing
+/// was accepted.
+class call_refused : public error {
+  public:
+    using error::error;
+};
+
 /// A call was made in a child process after fork(), where no worker exists.
 class runtime_forked : public error {
   public:

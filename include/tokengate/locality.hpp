@@ -277,6 +277,38 @@ struct basic_operation_traits {
     /// @endcode
     spike_limits spikes = {};
 
+    /// How many tokens may be in flight: accepted and not ended. One that was killed while it runs
+    /// counts until its callable returns. What becomes of a call beyond them, see
+    /// tokengate::when_full; try_call() never blocks. From apps/examples/limits.cpp:
+    /// @code
+    /// auto save = rt.operation("save", {.in_flight = {.tokens = 2, .policy =
+    /// tg::when_full::refuse}},
+    /// @endcode
+    in_flight_limit in_flight = {};
+
+    /// How often it may be called. A call that blocks has its turn from then on, in the order of
+    /// the calls, and sleeps until that comes. A call that is refused, or comes to nothing, uses
+    /// nothing up; with drop_oldest, a call has the turn of the token that it takes the place of.
+    /// From apps/examples/limits.cpp:
+    /// @code
+    /// auto ask = rt.operation("ask", {.rate = {.per_second = 1000, .burst = 4}}, [] { return 1;
+    /// });
+    /// @endcode
+    rate_limit rate = {};
+
+    /// What becomes of calls that are equal to one in flight: that is, until its callable has
+    /// returned. Arguments are compared by `==` (those by which a sticky key is made by their
+    /// address, too: pointers and std::ref), after their hashes; copies of them are kept for that.
+    /// `==` must not call operations. All handles of a token are alike: a kill() concerns them all,
+    /// and a result that cannot be copied cannot be moved out while there are others. A token that
+    /// calls its own operation with its own arguments gets itself. post() makes no token, then.
+    /// Declaring an operation whose arguments cannot be compared throws operation_error.
+    /// From apps/examples/limits.cpp:
+    /// @code
+    /// auto load = rt.operation("load", {.duplicates = tg::duplicates::coalesce},
+    /// @endcode
+    tokengate::duplicates duplicates = tokengate::duplicates::allow;
+
     /// For an operation whose arguments are of the other kind.
     /// @throws operation_error if it is sticky by arguments that cannot be hashed
     operator basic_operation_traits<!hashable>() const {
@@ -294,7 +326,10 @@ struct basic_operation_traits {
                 .timed = timed,
                 .slow_after = slow_after,
                 .health = health,
-                .spikes = spikes};
+                .spikes = spikes,
+                .in_flight = in_flight,
+                .rate = rate,
+                .duplicates = duplicates};
     }
 };
 

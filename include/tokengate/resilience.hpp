@@ -134,11 +134,19 @@ enum class duplicates : std::uint8_t {
     return "unknown";
 }
 
-/// What becomes of a call for which a limit of its operation has no room.
+/// What becomes of a call for which a limit has no room. try_call() never blocks and never throws
+/// call_refused: it returns nothing.
 enum class when_full : std::uint8_t {
-    block,        ///< it waits until there is; a worker runs other tokens meanwhile
-    refuse,       ///< it fails at once
-    drop_oldest,  ///< it takes the place of the oldest token that has not begun, which is killed
+    /// It waits until there is room; a worker runs other tokens meanwhile. What a worker waits for
+    /// may need that very call: so it goes beyond the limit if all that holds room is on its own
+    /// stack (a token that calls its own operation), or if all workers wait for something and have
+    /// done so for a while, and nothing of the operation is paused or about to be retried.
+    block,
+    /// It throws call_refused.
+    refuse,
+    /// It takes the place of the oldest token of its operation that has not begun, which is killed;
+    /// if there is none, it throws call_refused.
+    drop_oldest,
 };
 
 /// The name as users write it.

@@ -76,6 +76,8 @@ struct operation_stats {
     std::uint64_t executions = 0;  ///< times that its callable was run
     std::uint64_t retries = 0;     ///< of these, attempts after a token's first
     std::size_t set_aside = 0;     ///< tokens that wait for a resume() or for their storage
+    std::uint64_t dropped = 0;     ///< tokens killed for newer ones (when_full::drop_oldest)
+    std::uint64_t coalesced = 0;   ///< calls that got the token of an equal one; not accepted
 
     // Of operations that are timed; see basic_operation_traits::timed.
     std::optional<time_stats> wait;  ///< from acceptance to the first begin of the callable
@@ -115,7 +117,9 @@ struct runtime_stats {
     std::vector<operation_stats> operations;           ///< in the order of their declaration
     std::vector<domain_stats> domains;                 ///< by domain index
     locality_stats locality;                           ///< keys and chains
-    std::vector<std::string> bind_errors;              ///< what went wrong for unpinned workers
+    /// What tokens in flight take, with their arguments; 0 if there is no memory_limit.
+    std::size_t memory_bytes = 0;
+    std::vector<std::string> bind_errors;  ///< what went wrong for unpinned workers
 
     /// All classes together.
     [[nodiscard]] token_counts total() const noexcept {

@@ -22,6 +22,7 @@ constexpr std::int64_t largest_workers = 4096;
 constexpr std::int64_t largest_arena_slots = 1024;
 constexpr std::int64_t largest_mailbox = std::int64_t{1} << 30;
 constexpr std::int64_t largest_in_flight = std::int64_t{1} << 40;
+constexpr std::int64_t largest_memory = std::int64_t{1} << 50;
 constexpr std::int64_t largest_deque = std::int64_t{1} << 20;
 constexpr std::int64_t fewest_sticky_slots = 16;
 constexpr std::int64_t most_sticky_slots = std::int64_t{1} << 24;
@@ -197,6 +198,12 @@ settings resolve(const config& wanted, std::optional<topology>& machine) {
     result.in_flight_limit = static_cast<std::size_t>(
         ask.number("in_flight_limit", "TOKENGATE_IN_FLIGHT_LIMIT", wanted.in_flight_limit,
                    usual::in_flight_limit, 1, largest_in_flight));
+    result.memory_limit = static_cast<std::size_t>(
+        ask.number("memory_limit", "TOKENGATE_MEMORY_LIMIT", wanted.memory_limit,
+                   usual::memory_limit, 0, largest_memory));
+    result.memory_policy = ask.choice(
+        "memory_policy", "TOKENGATE_MEMORY_POLICY", wanted.memory_policy, usual::memory_policy,
+        {when_full::block, when_full::refuse, when_full::drop_oldest});
     result.deque_capacity = std::bit_ceil(static_cast<std::size_t>(
         ask.number("deque_capacity", "TOKENGATE_DEQUE_CAPACITY", wide(wanted.deque_capacity),
                    usual::deque_capacity, 2, largest_deque)));

@@ -147,6 +147,12 @@ bool crew::all_pause_but(const worker& self) const noexcept {
     return pause;
 }
 
+bool crew::all_wait_but(const worker& self) const noexcept {
+    bool wait = true;
+    for_each_worker([&](const worker& each) { wait = wait && (&each == &self || each.waits()); });
+    return wait;
+}
+
 void crew::record_binding(unsigned domain_index, const bind_result& result) {
     if (result.bound) return;
     const std::scoped_lock guard(bind_lock_);

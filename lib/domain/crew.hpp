@@ -126,6 +126,10 @@ class crew {
     /// anything on, or threads that are not workers.
     [[nodiscard]] bool all_pause_but(const worker& self) const noexcept;
 
+    /// True if all workers but this one wait for a token or for room, or rest. Unlike above, one
+    /// that blocks for reasons of its own goes on.
+    [[nodiscard]] bool all_wait_but(const worker& self) const noexcept;
+
     /// The lowest domain from `first` up that has an idle worker.
     [[nodiscard]] std::optional<unsigned> lowest_free(unsigned first) const noexcept;
 

@@ -235,6 +235,10 @@ class alignas(64) worker {
         return !pausing_ && blocked_ == 0 && (!reserve_ || standing_);
     }
 
+    /// True if it can do nothing before somebody else does: it waits for a token or for room, or
+    /// rests. Any thread.
+    [[nodiscard]] bool waits() const noexcept { return pausing_ || (reserve_ && !standing_); }
+
     /// The worker is about to block: somebody stands in for it until end_blocking(), if anybody can
     /// be had; the answer says so. One does for sections inside each other.
     bool begin_blocking() noexcept;

@@ -94,7 +94,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         if (operation.anchors && operation.supervised_by == nullptr && !crew_.attention()) {
             return begin_anchored(operation, type, how, key);
         }
-        return begin_special(operation, type, how, key);
+        return begin_special(operation, type, how, key, 0);
     }
     return begin_free(operation, type, how);
 }
@@ -128,7 +128,7 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 }
 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
-                                call_key key) {
+                                call_key key, std::size_t bytes) {
     if (operation.closed.load(std::memory_order_relaxed)) called_from_inside_or_throw(operation);
     supervisor* const watching = operation.supervised_by;
     passage leave;
@@ -146,11 +146,17 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
     if (watching != nullptr && operation.type == nullptr) {
         watching->check(operation.label->name, type);
     }
-    const frame_type& used = watching != nullptr ? supervised_frame(type) : type;
-    token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
-                                               : begin_free(operation, used, how);
-    if (watching != nullptr && node != nullptr) {
-        watching->attach(*node);
+    const auto begin_at_last = [&](const frame_type& used) {
+        return operation.anchors ? begin_anchored(operation, used, how, key)
+                                 : begin_free(operation, used, how);
+    };
+    if (watching == nullptr) return begin_at_last(type);
+    const frame_type& used = supervised_frame(type);
+    call_limits::hold held(watching->limits(), node_sizes[used.size_class] + bytes);
+    if (watching->limits().any() && !pass_limits(operation, how, held)) return nullptr;
+    token_node* const node = begin_at_last(used);
+    if (node != nullptr) {
+        watching->attach(*node, held.move_out());
         leave.move_into(*node);
     }
     return node;
@@ -320,9 +326,7 @@ void gate::commit_or_throw(token_node& node, own_counter& accepted) {
     try {
         stay_or_retract(*node.operation, accepted, 1);
     } catch (...) {
-        // Nobody watches it yet: its supervisor has no reference to give up.
-        (node.supervised ? plain_frame(node.type()) : node.type()).drop_arguments(node);
-        abandon(node);
+        drop_uncommitted(node);
         throw;
     }
 }
@@ -362,8 +366,11 @@ void gate::commit_supervised(token_node& node, holders held_by, submitter& mine)
     watching.commit(node);
 }
 
+// Apart, so that put() is compiled into commit() alone.
+void gate::put_started(token_node& node) { put(node, submitters_.mine()); }
+
 void gate::abandon(token_node& node) noexcept {
-    if (node.supervised) node.operation->supervised_by->abandon(node);
+    if (node.supervised) node.operation->supervised_by->give_up(node);
     if (node.chained) node.calls->leave_and_release();
     if (node.serial) crew_.strands.leave(*node.line);
     if (node.pinned) crew_.sticky_keys.release(node.pin.slot);

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -18,6 +20,7 @@
 #include "domain/crew.hpp"
 #include "gate/placement.hpp"
 #include "gate/submitter.hpp"
+#include "resilience/call_limits.hpp"
 
 namespace tokengate::detail {
 
@@ -38,6 +41,13 @@ class gate {
     /// Puts a begun token into its mailbox.
     /// @throws runtime_stopped if the runtime was stopped since begin(); the token is gone then
     [[gnu::always_inline]] inline void commit(token_node& node, holders held_by);
+
+    /// The same two for watched calls (limiting.cpp): begin() counts bytes of arguments, commit()
+    /// may find that an equal call is in flight, and gives the token of that.
+    [[nodiscard]] token_node* begin_watched(operation_core& operation, const frame_type& type,
+                                            admission how, call_key key, std::size_t bytes);
+    [[nodiscard]] token_node* commit_watched(token_node& node, holders held_by,
+                                             std::unique_ptr<call_value> value);
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
@@ -147,7 +157,13 @@ class gate {
                                                                     admission how);
     [[gnu::noinline, nodiscard]] token_node* begin_special(operation_core& operation,
                                                            const frame_type& type, admission how,
-                                                           call_key key);
+                                                           call_key key, std::size_t bytes);
+    [[nodiscard]] bool pass_limits(const operation_core& operation, admission how,
+                                   call_limits::hold& held);
+    [[nodiscard]] bool nobody_else_goes_on(const operation_core& operation, limit_kind lacking,
+                                           const worker& self, unsigned looks) const noexcept;
+    void drop_uncommitted(token_node& node) noexcept;
+    [[gnu::noinline]] void put_started(token_node& node);
     [[gnu::noinline, nodiscard]] token_node* begin_anchored(operation_core& operation,
                                                             const frame_type& type, admission how,
                                                             call_key key);

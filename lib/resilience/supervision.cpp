@@ -29,8 +29,9 @@ bool put_back_supervised(token_node& node, bool entry_in_hand) noexcept {
 }
 
 void drop_supervised(token_node& node) noexcept {
-    node.operation->supervised_by->let_go(node);
+    // While it has its place in the limits: arguments are part of what is limited.
     plain_frame(node.type()).drop_arguments(node);
+    node.operation->supervised_by->let_go(node);
 }
 
 struct all_supervised_types {

@@ -10,6 +10,7 @@
 #include <tokengate/detail/node.hpp>
 
 #include "resilience/alarm.hpp"
+#include "resilience/call_limits.hpp"
 #include "resilience/observation.hpp"
 #include "sleep/futex.hpp"
 
@@ -40,8 +41,11 @@ class supervision final : public alarm {
     observation seen;
     supervision* previous = nullptr;
     supervision* next = nullptr;
+    limit_share limits;                      ///< what its end gives back
+    std::uint64_t value_hash = 0;            ///< of its arguments, if `is_unique`
     std::atomic<std::uint32_t> attempts{0};  ///< begun; any thread may read
     place where = place::unlisted;
+    bool is_unique = false;  ///< the table of duplicates has it
     bool backs_off = false;  ///< its alarm is the end of that, and owns its entry
 };
 

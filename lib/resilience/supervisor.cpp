@@ -111,10 +111,12 @@ class timed_run final : public alarm {
 
 const alarm_kind supervisor::waits_too_long{.claim = claim_token, .ring = end_wait};
 
-bool supervisor::is_needed_for(const operation_traits& traits) noexcept {
-    return traits.queue_timeout.count() != 0 || traits.run_timeout.count() != 0 ||
-           traits.retry.attempts != 1 || traits.storage != storage::none ||
-           health_monitor::is_needed_for(traits);
+bool supervisor::is_needed_for(const operation_traits& traits,
+                               const memory_budget& memory) noexcept {
+    return memory.limited() || traits.in_flight.tokens != 0 || traits.rate.per_second != 0 ||
+           traits.duplicates != tokengate::duplicates::allow || traits.queue_timeout.count() != 0 ||
+           traits.run_timeout.count() != 0 || traits.retry.attempts != 1 ||
+           traits.storage != storage::none || health_monitor::is_needed_for(traits);
 }
 
 std::string supervisor::complain(const operation_traits& traits) {
@@ -134,20 +136,32 @@ std::string supervisor::complain(const operation_traits& traits) {
     add(detail::complain(traits.retry));
     add(detail::complain(traits.storage));
     add(health_monitor::complain(traits));
+    add(detail::complain(traits.in_flight));
+    add(detail::complain(traits.rate));
+    add(detail::complain(traits.duplicates));
     return all;
 }
 
 supervisor::supervisor(crew& workers, timers& clock, const operation_traits& traits,
-                       health_monitor* health)
+                       memory_budget& memory, health_monitor* health)
     : crew_(workers),
       timers_(clock),
       queue_timeout_(traits.queue_timeout),
       run_timeout_(traits.run_timeout),
       retry_(traits.retry),
       tier_(tier_of(traits.storage)),
-      health_(health) {}
+      health_(health),
+      coalesces_(traits.duplicates == tokengate::duplicates::coalesce),
+      limits_(workers.room, traits, memory) {}
 
 void supervisor::check(std::string_view operation, const frame_type& type) const {
+    if (coalesces_ && !type.coalescible) {
+        throw operation_error(
+            "operation '" + std::string(operation) +
+            "' has duplicates::coalesce, but an argument cannot be compared with that of another "
+            "call: give its type an operator==, an AbslHashValue and a copy constructor, or leave "
+            "the trait out");
+    }
     if (retry_.attempts == 1 || type.attempt != nullptr) return;
     throw operation_error(
         "operation '" + std::string(operation) +
@@ -156,12 +170,58 @@ void supervisor::check(std::string_view operation, const frame_type& type) const
         "throw, or specialise tokengate::copied_for_retry for it");
 }
 
-void supervisor::attach(token_node& node) const noexcept {
+void supervisor::attach(token_node& node, const limit_share& share) const noexcept {
     node.supervised = true;
     auto* const record = ::new (&supervision_of(node)) supervision(node);
     record->queue_timeout = queue_timeout_;
     record->run_timeout = run_timeout_;
+    record->limits = share;
     if (health_ != nullptr) record->called_at = steady_now();
+}
+
+void supervisor::give_up(token_node& node) noexcept {
+    if (health_ != nullptr) health_->lose(supervision_of(node).seen.probe);
+    limits_.give_up(supervision_of(node).limits);
+}
+
+void supervisor::drop_arguments(token_node& node) noexcept {
+    plain_frame(node.type()).drop_arguments(node);
+}
+
+void supervisor::make_unique(token_node& node, std::unique_ptr<call_value> value) {
+    supervision& record = supervision_of(node);
+    record.value_hash = value->hash;
+    duplicates_.add(node, std::move(value));
+    record.is_unique = true;
+}
+
+supervisor::prospect supervisor::outlook() noexcept {
+    const std::scoped_lock guard(lock_);
+    return {.waiting = first_ != nullptr, .backing_off = backing_off_ != 0};
+}
+
+bool supervisor::drop_oldest(const std::string& reason) noexcept {
+    // What has been begun, or is about to die, will leave the list by itself.
+    const auto oldest = [&]() -> token_node* {
+        const std::scoped_lock guard(lock_);
+        for (const supervision* each = first_; each != nullptr; each = each->next) {
+            if (each->attempts.load(std::memory_order_relaxed) != 0) continue;
+            if (each->node.state.phase() >= token_state::executing) continue;
+            each->node.state.retain();
+            return &each->node;
+        }
+        return nullptr;
+    };
+    while (token_node* node = oldest()) {
+        auto why = prepare_reason(*node, reason);
+        const bool dropped = kill_if_waiting(*node, why ? &*why : nullptr);
+        drop_reference(*node);
+        if (dropped) {
+            dropped_.fetch_add(1, std::memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
 }
 
 void supervisor::commit(token_node& node) noexcept {
@@ -185,6 +245,8 @@ token_state supervisor::run(token_node& node) noexcept {
         const std::scoped_lock guard(lock_);
         if (record.where == supervision::place::listed) unlist(record);
         record.where = supervision::place::running;
+        if (record.backs_off) --backing_off_;
+        record.backs_off = false;
     }
     timers_.disarm(record);
     const token_state outcome = attempt(record);
@@ -259,6 +321,7 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
             crew_.current_phase() >= phase::killing || node.operation->aside->condemns(node);
         if (delay.count() != 0 && !doomed) {
             record.backs_off = true;
+            ++backing_off_;
             record.become(backs_off);
             timers_.arm(record, steady_after(delay));
             return true;
@@ -269,12 +332,8 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
 }
 
 void supervisor::let_go(token_node& node) noexcept {
-    abandon(node);
-    release(supervision_of(node));
-}
-
-void supervisor::abandon(token_node& node) noexcept {
     if (health_ != nullptr) health_->lose(supervision_of(node).seen.probe);
+    release(supervision_of(node));
 }
 
 std::chrono::nanoseconds supervisor::oldest_wait() noexcept {
@@ -286,13 +345,21 @@ std::chrono::nanoseconds supervisor::oldest_wait() noexcept {
 // The last that is done with a record. The caller has a reference to the token, besides.
 void supervisor::release(supervision& record) noexcept {
     token_node& node = record.node;
+    std::unique_ptr<call_value> value;
+    if (record.is_unique) {
+        const std::scoped_lock guard(duplicates_.lock);
+        value = duplicates_.take_out(node, record.value_hash);
+    }
     bool owned_entry = false;
     {
         const std::scoped_lock guard(lock_);
         if (record.where == supervision::place::listed) unlist(record);
         record.where = supervision::place::gone;
         owned_entry = timers_.disarm(record) && record.backs_off;
+        if (record.backs_off) --backing_off_;
+        record.backs_off = false;
     }
+    limits_.give_back(record.limits);
     // Killed while it backs off: nothing will come out of a lane.
     if (owned_entry) drop_husk(node);
     drop_reference(node);

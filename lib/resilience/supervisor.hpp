@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
 /// What stands behind the traits of an operation that watch over its tokens: time limits, retries,
-/// storage. Protocol: supervision.md.
+/// limits, duplicates, storage. Protocol: supervision.md.
 #pragma once
 
 #include <atomic>
@@ -17,6 +17,8 @@
 #include <tokengate/locality.hpp>
 #include <tokengate/resilience.hpp>
 
+#include "resilience/call_limits.hpp"
+#include "resilience/duplicate_table.hpp"
 #include "resilience/supervision.hpp"
 #include "resilience/timers.hpp"
 
@@ -36,7 +38,8 @@ class supervisor {
     [[nodiscard]] static tier* tier_of(storage kind);
 
     /// True if an operation with these traits needs one.
-    [[nodiscard]] static bool is_needed_for(const operation_traits& traits) noexcept;
+    [[nodiscard]] static bool is_needed_for(const operation_traits& traits,
+                                            const memory_budget& memory) noexcept;
 
     /// What is wrong with the traits: every field, with what is allowed. Empty: nothing.
     [[nodiscard]] static std::string complain(const operation_traits& traits);
@@ -46,13 +49,20 @@ class supervisor {
     void check(std::string_view operation, const frame_type& type) const;
 
     /// @param health  null: nobody wants to know how the operation is doing
-    supervisor(crew& workers, timers& clock, const operation_traits& traits,
-               health_monitor* health = nullptr);
+    supervisor(crew& workers, timers& clock, const operation_traits& traits, memory_budget& memory,
+               health_monitor* health);
     supervisor(const supervisor&) = delete;
     supervisor& operator=(const supervisor&) = delete;
 
     /// A call has got its node: builds the record. Before the arguments are built.
-    void attach(token_node& node) const noexcept;
+    void attach(token_node& node, const limit_share& share) const noexcept;
+
+    /// The call has come to nothing: gives back what its token had of the limits. Its arguments
+    /// have gone already.
+    void give_up(token_node& node) noexcept;
+
+    /// Destroys the arguments of such a call.
+    static void drop_arguments(token_node& node) noexcept;
 
     /// The token is on its way: from now on it is watched. Gives up the reference that the gate
     /// has for that.
@@ -72,13 +82,44 @@ class supervisor {
     /// Kills those that wait and are condemned, or all. How many died; all of them are counted.
     std::size_t kill_waiting(const backlog* condemning, std::string_view reason) noexcept;
 
+    /// Kills the oldest token that has not begun. False if there is none.
+    [[nodiscard]] bool drop_oldest(const std::string& reason) noexcept;
+
+    /// What its calls must find room in.
+    [[nodiscard]] call_limits& limits() noexcept { return limits_; }
+
+    /// Calls that are in flight, by their value; of an operation that coalesces.
+    [[nodiscard]] duplicate_table& duplicates() noexcept { return duplicates_; }
+
+    /// The token, which has not been started before, can be found by its value from now on. With
+    /// the lock of the table.
+    /// @throws std::bad_alloc
+    void make_unique(token_node& node, std::unique_ptr<call_value> value);
+
+    /// A call has got the token of an equal one.
+    void count_coalesced() noexcept { coalesced_.fetch_add(1, std::memory_order_relaxed); }
+
+    /// What its tokens are about to do without the help of workers or callers.
+    struct prospect {
+        bool waiting = false;      ///< some wait in a lane, a deque or aside
+        bool backing_off = false;  ///< some will come back by themselves
+    };
+    [[nodiscard]] prospect outlook() noexcept;
+
+    /// Tokens that were killed for the sake of newer ones.
+    [[nodiscard]] std::uint64_t dropped() const noexcept {
+        return dropped_.load(std::memory_order_relaxed);
+    }
+
+    /// Calls that have got the token of an equal one.
+    [[nodiscard]] std::uint64_t coalesced() const noexcept {
+        return coalesced_.load(std::memory_order_relaxed);
+    }
+
     /// Attempts after the first one.
     [[nodiscard]] std::uint64_t retries() const noexcept {
         return retries_.load(std::memory_order_relaxed);
     }
-
-    /// A call ends whose token was never committed.
-    void abandon(token_node& node) noexcept;
 
     /// Who wants to know how the operation is doing; null: nobody.
     [[nodiscard]] health_monitor* health() const noexcept { return health_; }
@@ -115,7 +156,13 @@ class supervisor {
     supervision* first_ = nullptr;  ///< those that wait, in the order in which they began to
     supervision* last_ = nullptr;
     sweep* sweeps_ = nullptr;  ///< those that go on now: a destructor of an argument may begin one
+    std::size_t backing_off_ = 0;  ///< under lock_
     std::atomic<std::uint64_t> retries_{0};
+    std::atomic<std::uint64_t> dropped_{0};
+    std::atomic<std::uint64_t> coalesced_{0};
+    const bool coalesces_;
+    call_limits limits_;
+    duplicate_table duplicates_;
 };
 
 /// In a child process nothing runs that has a permit.

@@ -17,6 +17,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <tokengate/detail/argument_bytes.hpp>
+#include <tokengate/detail/duplicate.hpp>
 #include <tokengate/detail/key.hpp>
 #include <tokengate/detail/node.hpp>
 
@@ -70,6 +72,7 @@ struct operation_core {
     std::uint32_t number = 0;           ///< in its runtime, from 0 up
     weight weight_class = weight::medium;
     call_keys keys = call_keys::none;
+    bool prepares = false;   ///< something is done with the arguments of a call before it begins
     bool serial = false;     ///< tokens with equal keys run one at a time
     bool staggered = false;  ///< always placed by position, also when a worker creates it
     bool anchors = false;    ///< its calls have keys or open chains
@@ -79,6 +82,8 @@ struct operation_core {
     bool always_special = false;      ///< by its traits
     bool needs_entries = false;       ///< its tokens are begun by who has taken their entry only
     std::atomic<bool> closed{false};  ///< calls are admitted from inside tokens only
+    bool measures = false;            ///< its calls are told how many bytes their arguments take
+    bool coalesces = false;           ///< its calls are compared with those in flight
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;
     /// What watches over its tokens; null: nothing does.
@@ -90,6 +95,10 @@ struct operation_core {
 
 /// Throws operation_error: an argument of this call cannot be hashed, or not before it is moved.
 [[noreturn]] void throw_unhashable(const operation_core& operation);
+
+/// Throws operation_error: an argument of this call cannot be compared with that of another one, or
+/// not before it is moved.
+[[noreturn]] void throw_incomparable(const operation_core& operation);
 
 /// The key of a call with stored argument types D: of what the parameters will be.
 template <class... D, class... A>
@@ -341,11 +350,72 @@ struct frame_functions {
     }
 };
 
+/// The token of an equal call in flight; the caller gets a reference if it is to hold it. Null if
+/// there is none.
+/// @throws what a comparison of the arguments throws
+[[nodiscard]] token_node* find_equal_call(operation_core& operation, const call_value& value,
+                                          holders held_by);
+
+/// begin_call() for an operation whose calls are watched.
+/// @param bytes  that the arguments will take beyond the node
+[[nodiscard]] token_node* begin_watched_call(operation_core& operation, const frame_type& type,
+                                             admission how, call_key key, std::size_t bytes);
+
+/// commit_call() likewise: the token, or that of an equal call that has come first meanwhile.
+/// @param value  null if calls of the operation are not compared
+/// @throws as commit_call(), std::bad_alloc, what a comparison throws; frame, room and node are
+///         gone then
+[[nodiscard]] token_node* commit_watched_call(token_node& node, holders held_by,
+                                              std::unique_ptr<call_value> value);
+
 /// Holds the key that a call with these arguments would have.
 template <class... D, class... A>
 [[nodiscard]] held_key hold_key_of(operation_core& core, const A&... args) {
     return hold_key(core, core.keys == call_keys::by_arguments ? key_of_call<D...>(core, args...)
                                                                : core.name_key);
+}
+
+/// The bytes that an argument will take beyond its token, when it is stored as a D; those of what
+/// it holds cannot be told before it is moved if it is not a D.
+template <class D, bool boxed, class A>
+[[nodiscard]] std::size_t bytes_beyond_node(const A& argument) {
+    const std::size_t inside = boxed ? 0 : sizeof(D);
+    if constexpr (std::is_same_v<A, D> || std::is_constructible_v<D, const A&>) {
+        const std::size_t all = bytes_of_argument<D>(as_parameter_untouched<D>(argument));
+        return all > inside ? all - inside : 0;
+    } else {
+        return sizeof(D) - inside;
+    }
+}
+
+/// make_call() for an operation whose calls are watched.
+template <class R, class... P, class... A>
+[[nodiscard, gnu::noinline, gnu::cold]] token_node* make_watched_call(
+    operation_core& core, const frame_type& type, admission how, holders held_by, A&&... args) {
+    using arguments = arguments_place<R, P...>;
+    const call_key key = core.keys == call_keys::by_arguments
+                             ? key_of_call<std::decay_t<P>...>(core, args...)
+                             : core.name_key;
+    std::size_t bytes = 0;
+    if (core.measures) {
+        bytes = (std::size_t{0} + ... +
+                 bytes_beyond_node<std::decay_t<P>, arguments::boxed>(std::as_const(args)));
+    }
+    std::unique_ptr<call_value> value;
+    if (core.coalesces) {
+        value = value_of_call<std::decay_t<P>...>(core.number, std::as_const(args)...);
+        if (value == nullptr) throw_incomparable(core);
+        if (token_node* const other = find_equal_call(core, *value, held_by)) return other;
+    }
+    token_node* const node = begin_watched_call(core, type, how, key, bytes);
+    if (node == nullptr) return nullptr;
+    try {
+        arguments::build(*node, std::forward<A>(args)...);
+    } catch (...) {
+        abandon_call(*node);
+        throw;
+    }
+    return commit_watched_call(*node, held_by, std::move(value));
 }
 
 /// Makes a call: room, node, frame, mailbox. Null only if refused; otherwise only to be used if the
@@ -354,9 +424,14 @@ template <class R, class... P, class... A>
 token_node* make_call(operation_core& core, const frame_type& type, admission how, holders held_by,
                       A&&... args) {
     using arguments = arguments_place<R, P...>;
-    const call_key key = core.keys == call_keys::by_arguments
-                             ? key_of_call<std::decay_t<P>...>(core, args...)
-                             : core.name_key;
+    call_key key = core.name_key;
+    // One comparison for what most calls are; which of the two it is comes after that.
+    if (core.prepares) {
+        if (core.measures || core.coalesces) [[unlikely]] {
+            return make_watched_call<R, P...>(core, type, how, held_by, std::forward<A>(args)...);
+        }
+        key = key_of_call<std::decay_t<P>...>(core, args...);
+    }
     token_node* node = begin_call(core, type, how, key);
     if (node == nullptr) return nullptr;
     if constexpr (!arguments::boxed &&

@@ -60,6 +60,8 @@ struct frame_type {
     /// with its entry's reference, if that is in hand; else its entry is still where it was. False:
     /// it has been ended meanwhile.
     bool (*put_back)(token_node&, bool entry_in_hand) noexcept = nullptr;
+    /// Calls can be compared by their arguments (tokengate/detail/duplicate.hpp).
+    bool coalescible = false;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and

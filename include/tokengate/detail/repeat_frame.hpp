@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <tokengate/detail/argument_bytes.hpp>
+#include <tokengate/detail/duplicate.hpp>
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/detail/parts.hpp>
 
@@ -121,13 +122,14 @@ struct repeat_functions {
     }
 };
 
-/// The frame type of an operation that may be retried: frame_functions::type with attempts. Others
-/// do without: one more place where the compiler may inline the callable makes it inline less in
-/// run() and in what the callable calls.
+/// The frame type of an operation that may be retried, or whose calls may be compared:
+/// frame_functions::type with attempts. Others do without: one more place where the compiler may
+/// inline the callable makes it inline less in run() and in what the callable calls.
 template <class F, class R, class... P>
 inline constexpr frame_type repeatable_frame = [] {
     frame_type made = frame_functions<F, R, P...>::type;
     made.attempt = repeat_functions<F, R, P...>::attempt_if_possible;
+    made.coalescible = coalescible<std::decay_t<P>...>;
     return made;
 }();
 
