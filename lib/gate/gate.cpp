@@ -300,7 +300,9 @@ void gate::commit_or_throw(token_node& node, own_counter& accepted) {
     try {
         stay_or_retract(*node.operation, accepted, 1);
     } catch (...) {
-        node.type().drop_arguments(node);
+        // Its supervisor has not been told of it, and has no reference to give up.
+        const frame_type& type = node.supervised ? plain_frame(node.type()) : node.type();
+        type.drop_arguments(node);
         abandon(node);
         throw;
     }
