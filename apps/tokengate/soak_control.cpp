@@ -87,6 +87,7 @@ class meddler {
         if (random_.one_in(4)) {
             rt_.stop();
         } else {
+            field_.expect_deadlines();
             done_.stop_kills += rt_.stop(std::chrono::microseconds(random_.below(20'000))).killed;
         }
         while (true) {

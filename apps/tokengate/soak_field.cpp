@@ -216,6 +216,12 @@ bool soak_field::fails(const soak_kind& kind, const soak_order& order) const {
     return failures >= (again ? kind.traits.retry.attempts : 1);
 }
 
+bool soak_field::may_fail(const soak_kind& kind, const soak_order& order) const {
+    if (fails(kind, order)) return true;
+    // Nothing is tried again once the deadline of a stop has come.
+    return failures_of(kind, order) > 0 && deadlines_.load(std::memory_order_relaxed);
+}
+
 void soak_field::check_value(const soak_order& order, const soak_value& value) {
     if (value.value != value_of(order)) faults_.wrong.fetch_add(1, std::memory_order_relaxed);
 }
@@ -227,7 +233,7 @@ void soak_field::check(std::size_t which, const soak_order& order, const soak_to
         check_value(order, ended.get());
         right = !fails(kind, order);
     } catch (const soak_failure& failure) {
-        right = failure.fate() == order.fate && fails(kind, order);
+        right = failure.fate() == order.fate && may_fail(kind, order);
     } catch (const token_killed&) {
         right = ended.state() == token_state::killed;
     } catch (const token_timed_out&) {
@@ -246,7 +252,7 @@ void soak_field::check(std::size_t which, const std::vector<soak_order>& orders,
         if (state == token_state::completed) ++completed;
         const bool right = state == token_state::killed ||
                            (state == token_state::timed_out && may_time_out(kind)) ||
-                           (state == token_state::failed && fails(kind, orders[i])) ||
+                           (state == token_state::failed && may_fail(kind, orders[i])) ||
                            (state == token_state::completed && !fails(kind, orders[i]));
         if (!right) ++wrong;
     }
@@ -255,7 +261,7 @@ void soak_field::check(std::size_t which, const std::vector<soak_order>& orders,
         for (std::size_t i = 0; i < values.size(); ++i) check_value(orders[i], values[i]);
     }
     for (const bulk_failure& each : ended.failures()) {
-        if (!fails(kind, orders[each.index])) ++wrong;
+        if (!may_fail(kind, orders[each.index])) ++wrong;
     }
     faults_.wrong.fetch_add(wrong, std::memory_order_relaxed);
 }

@@ -73,6 +73,9 @@ class soak_field {
     void check(std::size_t which, const soak_order& order, const soak_token& ended);
     void check(std::size_t which, const std::vector<soak_order>& orders, const soak_bulk& ended);
 
+    /// A stop is about to kill: from now on callables may not get all of their attempts.
+    void expect_deadlines() noexcept { deadlines_.store(true, std::memory_order_relaxed); }
+
     /// A token that others may wait for.
     void show(const soak_token& shown, soak_random& random);
 
@@ -99,6 +102,8 @@ class soak_field {
     [[nodiscard]] unsigned failures_of(const soak_kind& kind, const soak_order& order) const;
     /// True if that is too often.
     [[nodiscard]] bool fails(const soak_kind& kind, const soak_order& order) const;
+    /// True if the token may have failed.
+    [[nodiscard]] bool may_fail(const soak_kind& kind, const soak_order& order) const;
 
     std::vector<soak_kind> kinds_;
     std::vector<soak_operation> operations_;
@@ -111,6 +116,7 @@ class soak_field {
     std::atomic<unsigned> isolated_{0};
     unsigned most_isolated_ = 1;
     std::atomic<bool> leaves_one_out_;
+    std::atomic<bool> deadlines_{false};
 
     std::mutex shown_lock_;
     std::array<soak_token, 16> shown_;
