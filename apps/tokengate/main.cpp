@@ -20,6 +20,8 @@
 #include "options.hpp"
 #include "pi.hpp"
 #include "report.hpp"
+#include "soak.hpp"
+#include "soak_field.hpp"
 #include "storm.hpp"
 #include "topology.hpp"
 #include "waves.hpp"
@@ -98,6 +100,7 @@ class command_line {
         add_topology();
         add_storm();
         add_chain();
+        add_soak();
     }
 
     int run(int argc, char** argv) {
@@ -120,6 +123,7 @@ class command_line {
         if (burst_command_->parsed()) return run_burst(burst_);
         if (storm_command_->parsed()) return run_storm(storm_);
         if (chain_command_->parsed()) return run_chain(chain_);
+        if (soak_command_->parsed()) return run_soak(soak_);
         return run_topology(topology_);
     }
 
@@ -228,6 +232,24 @@ class command_line {
         add_json(command, chain_.json);
     }
 
+    void add_soak() {
+        soak_command_ = app_.add_subcommand(
+            "soak", "Everything at random for a while: the books must balance in the end");
+        CLI::App& command = *soak_command_;
+        add_runtime_options(command, soak_.runtime);
+        command.add_option("--seconds", soak_.seconds, "Of load, 0 to 86400")
+            ->check(from_to(0.0, longest_window, "0 to 86400 seconds"))
+            ->capture_default_str();
+        const std::string threads = "1 to " + std::to_string(most_soak_threads);
+        command.add_option("--threads", soak_.threads, "Threads that submit, " + threads)
+            ->check(from_to(std::uint32_t{1}, most_soak_threads, threads))
+            ->capture_default_str();
+        add_seed(command, soak_.seed, "Of limits, operations and what happens to them");
+        command.add_flag("--broken", soak_.broken,
+                         "Leave one execution uncounted, so that a check finds something");
+        add_json(command, soak_.json);
+    }
+
     CLI::App app_{"TokenGate: synchronous operations as tokens on pinned cores.", "tokengate"};
     CLI::App* waves_command_ = nullptr;
     CLI::App* pi_command_ = nullptr;
@@ -235,12 +257,14 @@ class command_line {
     CLI::App* topology_command_ = nullptr;
     CLI::App* storm_command_ = nullptr;
     CLI::App* chain_command_ = nullptr;
+    CLI::App* soak_command_ = nullptr;
     waves_options waves_;
     pi_options pi_;
     burst_options burst_;
     topology_options topology_;
     storm_options storm_;
     chain_options chain_;
+    soak_options soak_;
 };
 
 int usage(const std::exception& wrong) {

@@ -138,6 +138,8 @@ void backlog::take_back(line& from) noexcept {
 
 bool backlog::use_permit() noexcept {
     if (paused_ || waiting_.load(std::memory_order_relaxed) <= passes_) return false;
+    // What waits is to be killed: who takes the pass out would only make room for the next one.
+    if (crew_.current_phase() >= phase::killing) return false;
     bool used = false;
     for_each_line([&](line& each) {
         if (&each == &kept_ || used || each.passes >= each.entries || !tier_->try_take()) return;

@@ -27,7 +27,7 @@ run --version
 expect_status 0
 expect_out 'tokengate '
 
-for subcommand in waves pi burst topology storm chain; do
+for subcommand in waves pi burst topology storm chain soak; do
   run "$subcommand" --help
   expect_status 0
   expect_silent err
@@ -56,7 +56,7 @@ refused extra -- pi extra
 refused --cores -- waves --cores
 refused --cores abc -- waves --cores abc
 
-for subcommand in waves pi burst topology storm chain; do
+for subcommand in waves pi burst topology storm chain soak; do
   refused 'cores is 0' '1 to 1024' -- "$subcommand" --cores 0
   refused 'cores is -1' '1 to 1024' -- "$subcommand" --cores -1
 done

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -330,6 +331,36 @@ TEST_CASE("a_straggler_may_enter_blocking_while_its_runtime_ends") {
         rt.reset();
         CHECK(t.state() == token_state::killed);
     }
+}
+
+TEST_CASE(
+    "a_supervised_call_that_a_stop_turns_away_late_gives_its_node_back_once") {
+    struct stopper {
+        runtime& rt;
+        std::shared_ptr<int> what;
+        // NOLINTNEXTLINE(google-explicit-constructor): as arguments are converted.
+        operator std::shared_ptr<int>() const {
+            rt.stop();
+            return what;
+        }
+    };
+    runtime rt({.cores = 1});
+    const auto op = rt.operation("op", {.queue_timeout = 1h, .retry = {.attempts = 2}},
+                                 [](const std::shared_ptr<int>& p) { return *p; });
+    const auto shared = std::make_shared<int>(7);
+    // The node that is turned away has been used before.
+    for (int i = 0; i < 100; ++i) CHECK(result_of(op(shared)) == 7);
+    for (int round = 0; round < 3; ++round) {
+        CHECK_THROWS_AS(op(stopper{rt, shared}), runtime_stopped);
+        rt.start();
+    }
+    op.pause();
+    std::vector<token<int>> made;
+    for (int i = 0; i < 200; ++i) made.push_back(op(std::make_shared<int>(i)));
+    op.resume();
+    for (int i = 0; i < 200; ++i) CHECK(result_of(made[static_cast<std::size_t>(i)]) == i);
+    settle(rt);
+    CHECK(shared.use_count() == 1);
 }
 
 }  // namespace tokengate::test

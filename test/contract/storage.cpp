@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -145,6 +146,32 @@ TEST_CASE("a_killed_or_paused_token_of_a_tier_gives_its_permit_on") {
     settle_locality(rt);
     CHECK(ran == 51);
     set_storage_limit(storage::insane, most_at_once(storage::insane));
+}
+
+TEST_CASE("a_stop_with_a_deadline_ends_what_waits_for_its_storage_with_passes_under_way") {
+    runtime rt({.cores = 1, .reserve_workers = 0});
+    std::atomic<bool> begun{false};
+    const auto op = rt.operation("op", {.storage = storage::slow}, [] {});
+    const auto held = rt.operation("held", [&] {
+        begun = true;
+        while (!this_token::stop_requested()) std::this_thread::yield();
+    });
+    op.pause();
+    std::vector<token<void>> made;
+    for (int i = 0; i < 50; ++i) made.push_back(op());
+    REQUIRE(eventually([&] { return op.stats().set_aside == 50; }));
+    held();
+    REQUIRE(eventually([&] { return begun.load(); }));
+    op.resume();  // the passes lie in the lane of a worker that is busy
+    const stop_report report = rt.stop(0ms);
+    CHECK(report.killed == 51);
+    for (const auto& each : made) CHECK(each.state() == token_state::killed);
+    rt.stop();
+    CHECK(stats_of(storage::slow).executing == 0);
+    CHECK(stats_of(storage::slow).waiting == 0);
+    rt.start();
+    REQUIRE(ends(op()));
+    settle_locality(rt);
 }
 
 }  // namespace tokengate::test
