@@ -28,6 +28,8 @@ class clean_environment {
     scoped_variable slots_{"TOKENGATE_ARENA_SLOTS", nullptr};
     scoped_variable mailbox_{"TOKENGATE_MAILBOX_CAPACITY", nullptr};
     scoped_variable in_flight_{"TOKENGATE_IN_FLIGHT_LIMIT", nullptr};
+    scoped_variable memory_{"TOKENGATE_MEMORY_LIMIT", nullptr};
+    scoped_variable memory_policy_{"TOKENGATE_MEMORY_POLICY", nullptr};
     scoped_variable operations_{"TOKENGATE_OPERATION_LIMIT", nullptr};
     scoped_variable stride_{"TOKENGATE_RETRY_STRIDE", nullptr};
     scoped_variable spin_{"TOKENGATE_SPIN_TIME", nullptr};
@@ -73,6 +75,8 @@ TEST_CASE("defaults_hold_where_nobody_says_otherwise") {
     CHECK(found.arena_slots == usual::arena_slots);
     CHECK(found.mailbox_capacity == static_cast<std::size_t>(usual::mailbox_capacity));
     CHECK(found.in_flight_limit == static_cast<std::size_t>(usual::in_flight_limit));
+    CHECK(found.memory_limit == static_cast<std::size_t>(usual::memory_limit));
+    CHECK(found.memory_policy == usual::memory_policy);
     CHECK(found.operation_limit == static_cast<unsigned>(usual::operation_limit));
     CHECK(found.retry_stride == static_cast<unsigned>(usual::retry_stride));
     CHECK(found.spin_time.count() == usual::spin_time_us);
@@ -90,6 +94,8 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     const scoped_variable cores("TOKENGATE_CORES", "5");
     const scoped_variable spin("TOKENGATE_SPIN_TIME", "77");
     const scoped_variable operations("TOKENGATE_OPERATION_LIMIT", "12");
+    const scoped_variable memory("TOKENGATE_MEMORY_LIMIT", "4096");
+    const scoped_variable policy("TOKENGATE_MEMORY_POLICY", "drop_oldest");
     const scoped_variable steal("TOKENGATE_STEAL", "soft");
     const scoped_variable binding("TOKENGATE_BINDING", "off");
     const scoped_variable scope("TOKENGATE_SCOPE", "l3");
@@ -98,6 +104,8 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     CHECK(from_environment.cores == 5);
     CHECK(from_environment.spin_time == 77us);
     CHECK(from_environment.operation_limit == 12);
+    CHECK(from_environment.memory_limit == 4096);
+    CHECK(from_environment.memory_policy == when_full::drop_oldest);
     CHECK_FALSE(from_environment.strict_stealing);
     CHECK_FALSE(from_environment.binding);
     CHECK(from_environment.scope == domain_scope::l3);
@@ -105,6 +113,8 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     CHECK(source_of(from_environment, "cores") == "5 from environment");
 
     const settings from_code = resolved({.cores = 3,
+                                         .memory_limit = 0,
+                                         .memory_policy = when_full::refuse,
                                          .operation_limit = 7,
                                          .spin_time = 1us,
                                          .scope = domain_scope::core,
@@ -115,6 +125,8 @@ TEST_CASE("the_environment_goes_over_defaults_and_code_over_both") {
     CHECK(from_code.cores == 3);
     CHECK(from_code.spin_time == 1us);
     CHECK(from_code.operation_limit == 7);
+    CHECK(from_code.memory_limit == 0);
+    CHECK(from_code.memory_policy == when_full::refuse);
     CHECK(from_code.strict_stealing);
     CHECK(from_code.binding);
     CHECK(from_code.scope == domain_scope::core);
@@ -136,6 +148,7 @@ TEST_CASE("every_wrong_field_is_named_with_its_range_in_one_message") {
                                         .arena_slots = -2,
                                         .mailbox_capacity = 0,
                                         .in_flight_limit = -1,
+                                        .memory_limit = -1,
                                         .operation_limit = 0,
                                         .retry_stride = 0,
                                         .spin_time = -1us,
@@ -145,6 +158,7 @@ TEST_CASE("every_wrong_field_is_named_with_its_range_in_one_message") {
          {"cores is 0; allowed are 1 to 1024", "workers_per_core is 65; allowed are 1 to 64",
           "arena_slots is -2; allowed are -1 to 1024", "mailbox_capacity is 0; allowed are 1 to",
           "in_flight_limit is -1; allowed are 1 to",
+          "memory_limit is -1; allowed are 0 to 1125899906842624",
           "operation_limit is 0; allowed are 1 to 1048576",
           "retry_stride is 0; allowed are 1 to 1000000",
           "spin_time is -1; allowed are 0 to 1000000", "help_depth is 1025; allowed are 0 to 1024",
@@ -234,8 +248,9 @@ TEST_CASE("describe_lists_every_setting_with_its_source") {
     const std::string text = describe(found);
     for (const char* name :
          {"cores", "workers_per_core", "arena_slots", "mailbox_capacity", "in_flight_limit",
-          "operation_limit", "retry_stride", "spin_time", "help_depth", "history", "scope", "steal",
-          "binding", "first_core.heavy", "first_core.medium", "first_core.light", "topology"}) {
+          "memory_limit", "memory_policy", "operation_limit", "retry_stride", "spin_time",
+          "help_depth", "history", "scope", "steal", "binding", "first_core.heavy", "first_core.medium",
+          "first_core.light", "topology"}) {
         INFO(std::string(name));
         CHECK(contains(text, std::string("  ") + name + " "));
         CHECK(source_of(found, name) != "no such line");

@@ -390,7 +390,7 @@ template <class D, bool boxed, class A>
 
 /// make_call() for an operation whose calls are watched.
 template <class R, class... P, class... A>
-[[nodiscard, gnu::noinline, gnu::cold]] token_node* make_watched_call(
+[[nodiscard, gnu::noinline]] token_node* make_watched_call(
     operation_core& core, const frame_type& type, admission how, holders held_by, A&&... args) {
     using arguments = arguments_place<R, P...>;
     const call_key key = core.keys == call_keys::by_arguments
@@ -418,20 +418,13 @@ template <class R, class... P, class... A>
     return commit_watched_call(*node, held_by, std::move(value));
 }
 
-/// Makes a call: room, node, frame, mailbox. Null only if refused; otherwise only to be used if the
-/// caller holds the token.
+/// make_call() for a call that has its key.
 template <class R, class... P, class... A>
-token_node* make_call(operation_core& core, const frame_type& type, admission how, holders held_by,
-                      A&&... args) {
+[[gnu::always_inline]] inline token_node* make_keyed_call(operation_core& core,
+                                                          const frame_type& type, admission how,
+                                                          holders held_by, call_key key,
+                                                          A&&... args) {
     using arguments = arguments_place<R, P...>;
-    call_key key = core.name_key;
-    // One comparison for what most calls are; which of the two it is comes after that.
-    if (core.prepares) {
-        if (core.measures || core.coalesces) [[unlikely]] {
-            return make_watched_call<R, P...>(core, type, how, held_by, std::forward<A>(args)...);
-        }
-        key = key_of_call<std::decay_t<P>...>(core, args...);
-    }
     token_node* node = begin_call(core, type, how, key);
     if (node == nullptr) return nullptr;
     if constexpr (!arguments::boxed &&
@@ -447,6 +440,32 @@ token_node* make_call(operation_core& core, const frame_type& type, admission ho
     }
     commit_call(*node, held_by);
     return node;
+}
+
+/// make_call() for an operation that does something with the arguments first. Apart, so that other
+/// calls have no more than one comparison of it.
+template <class R, class... P, class... A>
+[[nodiscard, gnu::noinline]] token_node* make_prepared_call(operation_core& core,
+                                                            const frame_type& type, admission how,
+                                                            holders held_by, A&&... args) {
+    if (core.measures || core.coalesces) {
+        return make_watched_call<R, P...>(core, type, how, held_by, std::forward<A>(args)...);
+    }
+    return make_keyed_call<R, P...>(core, type, how, held_by,
+                                    key_of_call<std::decay_t<P>...>(core, args...),
+                                    std::forward<A>(args)...);
+}
+
+/// Makes a call: room, node, frame, mailbox. Null only if refused; otherwise only to be used if the
+/// caller holds the token.
+template <class R, class... P, class... A>
+token_node* make_call(operation_core& core, const frame_type& type, admission how, holders held_by,
+                      A&&... args) {
+    if (core.prepares) {
+        return make_prepared_call<R, P...>(core, type, how, held_by, std::forward<A>(args)...);
+    }
+    return make_keyed_call<R, P...>(core, type, how, held_by, core.name_key,
+                                    std::forward<A>(args)...);
 }
 
 }  // namespace tokengate::detail
