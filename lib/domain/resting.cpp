@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/waiters.hpp"

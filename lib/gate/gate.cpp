@@ -311,7 +311,9 @@ void gate::commit_or_throw(token_node& node, own_counter& accepted) {
     try {
         stay_or_retract(*node.operation, accepted, 1);
     } catch (...) {
-        node.type().drop_arguments(node);
+        // It was never committed: its supervisor has nothing to let go of.
+        const frame_type& type = node.type();
+        (node.supervised ? plain_frame(type) : type).drop_arguments(node);
         abandon(node);
         throw;
     }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
@@ -269,6 +270,55 @@ TEST_CASE("a_probe_that_ends_without_an_answer_makes_place_for_the_next") {
     run(op, argument{}, false);
     CHECK_FALSE(op.health().blocked);
     settle(rt);
+}
+
+TEST_CASE("a_call_that_is_turned_away_when_its_arguments_are_there_leaves_nothing_behind") {
+    struct argument {
+        std::shared_ptr<int> held;
+    };
+    struct source {
+        runtime& rt;
+        bool stops;
+        std::shared_ptr<int> held;
+        operator argument() const {
+            if (stops) rt.stop();
+            return {.held = held};
+        }
+    };
+    for (const bool supervised : {false, true}) {
+        runtime rt({.cores = 1});
+        operation_traits traits;
+        if (supervised) {
+            traits.run_timeout = long_time;
+            traits.health = {.block = true, .block_above = 0, .attempts = 1, .probe_after = 0s};
+        }
+        const auto held = std::make_shared<int>(1);
+        std::atomic<bool> fails{false};
+        const auto op = rt.operation("op", traits, [&](const argument&) { fail_if(fails.load()); });
+        for (int i = 0; i < 5; ++i) {
+            CHECK_THROWS_AS(static_cast<void>(op(source{rt, true, held})), runtime_stopped);
+            CHECK(held.use_count() == 1);
+            rt.start();
+            run(op, source{rt, false, held});
+        }
+        fails = supervised;
+        run(op, source{rt, false, held});
+        CHECK(op.health().blocked == supervised);
+        fails = false;
+        CHECK_THROWS_AS(static_cast<void>(op(source{rt, true, held})), runtime_stopped);
+        CHECK_FALSE(op.health().probing);
+        rt.start();
+        run(op, source{rt, false, held});
+        CHECK_FALSE(op.health().blocked);
+        settle(rt);
+        CHECK(op.stats().counts.accepted == 7);
+        // Their nodes are free, each of them once.
+        std::vector<token<void>> many;
+        for (int i = 0; i < 1000; ++i) many.push_back(op(source{rt, false, held}));
+        for (const token<void>& each : many) each.join();
+        settle(rt);
+        CHECK(held.use_count() == 1);
+    }
 }
 
 TEST_CASE("a_probe_that_is_killed_while_it_runs_says_nothing") {
