@@ -54,7 +54,7 @@ struct first_cores {
 /// | retry_stride | TOKENGATE_RETRY_STRIDE | 1 to 1,000,000 fresh tokens |
 /// | spin_time | TOKENGATE_SPIN_TIME | 0 to 1,000,000 microseconds |
 /// | help_depth | TOKENGATE_HELP_DEPTH | 0 to 1024 tokens run on top of each other while waiting |
-/// | history | TOKENGATE_HISTORY | 0 to 1,000,000 executions to remember, 72 bytes each |
+/// | history | TOKENGATE_HISTORY | 0 to 1,000,000 executions to remember, 64 bytes each |
 /// | scope | TOKENGATE_SCOPE | core, l2, l3, numa |
 /// | steal | TOKENGATE_STEAL | automatic, strict, soft |
 /// | binding | TOKENGATE_BINDING | true, false (also 1, 0, on, off, yes, no) |
