@@ -124,7 +124,7 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
                                 call_key key) {
-    if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
+    if (is_full(operation) && !wait_for_backlog(operation, how)) {
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }

@@ -228,6 +228,7 @@ bool supervisor::put_back(token_node& node) noexcept {
         const std::scoped_lock guard(lock_);
         if (!node.state.put_back()) return false;
         list(record);
+        between_.fetch_add(1, std::memory_order_relaxed);
         retries_.fetch_add(1, std::memory_order_relaxed);
         // Whoever kills what waits has looked for it before: then it comes back at once, to die.
         const bool doomed =
@@ -235,7 +236,7 @@ bool supervisor::put_back(token_node& node) noexcept {
         if (delay.count() != 0 && !doomed) {
             record.backs_off = true;
             record.become(backs_off);
-            timers_.arm(record, steady_after(delay));
+            if (!mutants::retry_is_forgotten) timers_.arm(record, steady_after(delay));
             return true;
         }
     }
@@ -249,7 +250,8 @@ void supervisor::let_go(token_node& node) noexcept { release(supervision_of(node
 void supervisor::release(supervision& record) noexcept {
     token_node& node = record.node;
     bool owned_entry = false;
-    {
+    // In a child process locks may be held for ever, and nobody watches.
+    if (crew_.current_phase() != phase::forked) {
         const std::scoped_lock guard(lock_);
         if (record.where == supervision::place::listed) unlist(record);
         record.where = supervision::place::gone;
@@ -269,6 +271,10 @@ void supervisor::list(supervision& record) noexcept {
 }
 
 void supervisor::unlist(supervision& record) noexcept {
+    // It was put back: nobody else changes the number while it is listed.
+    if (record.attempts.load(std::memory_order_relaxed) != 0) {
+        between_.fetch_sub(1, std::memory_order_relaxed);
+    }
     for (sweep* each = sweeps_; each != nullptr; each = each->outer) {
         if (each->next == &record) each->next = record.next;
     }

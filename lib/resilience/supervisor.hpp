@@ -74,6 +74,12 @@ class supervisor {
     /// Kills those that wait and are condemned, or all. How many died; all of them are counted.
     std::size_t kill_waiting(const backlog* condemning, std::string_view reason) noexcept;
 
+    /// How many wait between two attempts. They hold no room of the runtime's.
+    [[nodiscard]] std::size_t between_attempts() const noexcept {
+        // Relaxed: a number to decide by.
+        return between_.load(std::memory_order_relaxed);
+    }
+
     /// Attempts after the first one.
     [[nodiscard]] std::uint64_t retries() const noexcept {
         return retries_.load(std::memory_order_relaxed);
@@ -108,6 +114,7 @@ class supervisor {
     supervision* last_ = nullptr;
     sweep* sweeps_ = nullptr;  ///< those that go on now: a destructor of an argument may begin one
     std::atomic<std::uint64_t> retries_{0};
+    std::atomic<std::size_t> between_{0};  ///< written under the lock
 };
 
 /// In a child process nothing runs that has a permit.
