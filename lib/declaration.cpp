@@ -72,7 +72,8 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     if (remembered || health_monitor::is_needed_for(traits)) {
         made.health = std::make_unique<health_monitor>(core, traits, alerts_, history_, timers_);
     }
-    if (remembered || supervisor::is_needed_for(traits, memory_)) {
+    core.supervised = remembered || supervisor::is_needed_for(traits, memory_);
+    {
         made.watching =
             std::make_unique<supervisor>(crew_, timers_, traits, memory_, made.health.get());
         core.supervised_by = made.watching.get();

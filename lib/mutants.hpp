@@ -17,6 +17,7 @@ inline constexpr bool overtaken_ends_twice = false;    ///< a stretch that was t
 inline constexpr bool terminal_is_returned = false;    ///< join() does not wait for the callable
 inline constexpr bool stop_not_passed_on = false;      ///< kill() looks for no stop token
 inline constexpr bool backlog_without_passes = false;  ///< resume() pushes no passes
+inline constexpr bool retry_is_forgotten = false;      ///< nothing ends a back-off
 inline constexpr bool ringing_is_disarmed = false;     ///< disarm() is pleased with itself, always
 inline constexpr bool timer_oversleeps = false;        ///< arming an alarm wakes nobody
 

@@ -84,7 +84,8 @@ class runtime_core {
   private:
     [[nodiscard]] bool is_idle() const;
     [[nodiscard]] bool all_finished() const;
-    void count(std::uint32_t first, std::span<operation_stats> operations) const;
+    void count(std::uint32_t first, std::span<operation_stats> operations,
+               std::span<domain_stats> domains) const;
     [[nodiscard]] bool closed();
     void kill_at_deadline();
     void clear_away() noexcept;

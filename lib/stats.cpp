@@ -47,7 +47,8 @@ std::uint64_t runtime_core::killed_so_far() const noexcept {
 
 // Those of these numbers. What has finished comes before what was accepted, so that no difference
 // is negative.
-void runtime_core::count(std::uint32_t first, std::span<operation_stats> operations) const {
+void runtime_core::count(std::uint32_t first, std::span<operation_stats> operations,
+                         std::span<domain_stats> domains) const {
     for (std::size_t i = 0; i < operations.size(); ++i) {
         const operation_core& operation = *by_number_[first + i];
         const outside_counts& outside = crew_.outside[first + i];
@@ -78,7 +79,12 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
             counts.completed += own.completed.value() + done;
             counts.failed += own.failed.value() + thrown;
             counts.killed += own.killed.value();
-            operations[i].executions += own.executed.value() + done + thrown;
+            // Read once, so that both sums are of the same callables: one that was killed may
+            // return meanwhile.
+            const std::uint64_t ran = own.executed.value() + done + thrown;
+            operations[i].executions += ran;
+            if (domains.empty()) continue;
+            domains[each.domain_index()].executed[index_of(operations[i].weight_class)] += ran;
         }
     });
     gate_.count(first, operations);
@@ -86,7 +92,7 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
 
 operation_stats runtime_core::stats_of(const operation_core& operation) const {
     operation_stats one;
-    count(operation.number, {&one, 1});
+    count(operation.number, {&one, 1}, {});
     return one;
 }
 
@@ -97,11 +103,6 @@ runtime_stats runtime_core::stats() const {
     snapshot.domains.resize(settings_.cores);
     crew_.for_each_worker([&](const worker& each) {
         domain_stats& home = snapshot.domains[each.domain_index()];
-        for (std::size_t i = 0; i < snapshot.operations.size(); ++i) {
-            const taken_counts& taken = each.overtaken[i];
-            home.executed[index_of(by_number_[i]->weight_class)] +=
-                each.counts[i].executed.value() + taken.completed.value() + taken.failed.value();
-        }
         home.queued += each.queued();
         home.stolen += each.stolen.value();
         home.parked += each.parked.value();
@@ -112,7 +113,7 @@ runtime_stats runtime_core::stats() const {
     for (unsigned d = 0; d < settings_.cores; ++d) {
         snapshot.domains[d].queued += crew_.at(d).box.size();
     }
-    count(0, snapshot.operations);
+    count(0, snapshot.operations, snapshot.domains);
     for (const operation_stats& each : snapshot.operations) {
         snapshot.by_weight[index_of(each.weight_class)] += each.counts;
     }

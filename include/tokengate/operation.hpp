@@ -202,6 +202,44 @@ template <class R>
 template <class Signature>
 class operation;
 
+namespace detail {
+
+template <class Signature>
+class limited_operation;
+
+/// An operation with time limits for the calls that are made through this.
+template <class R, class... P>
+class limited_operation<R(P...)> {
+  public:
+    limited_operation(operation_core& core, const time_limits& limits) noexcept
+        : core_(&core), limits_(limits) {}
+
+    /// As operation::operator().
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+    token<R>
+    operator()(A&&... args) const {
+        return token<R>::adopt(make_limited_call<R, P...>(
+            *core_, *core_->type, admission::wait, limits_, std::forward<A>(args)...));
+    }
+
+    /// As operation::try_call().
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+    [[nodiscard]] std::optional<token<R>> try_call(A&&... args) const {
+        token_node* node = make_limited_call<R, P...>(*core_, *core_->type, admission::refuse,
+                                                      limits_, std::forward<A>(args)...);
+        if (node == nullptr) return std::nullopt;
+        return token<R>::adopt(node);
+    }
+
+  private:
+    operation_core* core_;
+    time_limits limits_;
+};
+
+}  // namespace detail
+
 /// A declared operation of one signature: a cheap handle, copyable, valid as long as its runtime.
 /// A callable that refers to a handle needs it until the runtime has drained.
 ///
@@ -255,6 +293,16 @@ class operation<R(P...)> : public detail::operation_handle {
                                        detail::holders::caller, std::forward<A>(args)...);
         if (node == nullptr) return std::nullopt;
         return token<R>::adopt(node);
+    }
+
+    /// The operation with time limits of their own for the calls that are made through what this
+    /// gives; they are not coalesced with others. From apps/examples/deadline.cpp:
+    /// @code
+    /// const tg::token<int> hasty = refine.with({.run_timeout = 5ms})(1'000'000);
+    /// @endcode
+    /// Cost: as a call of an operation that has such traits, and a lock.
+    [[nodiscard]] detail::limited_operation<R(P...)> with(const time_limits& limits) const noexcept {
+        return {core(), limits};
     }
 
     /// Holds the key that a call with these arguments would have, in the domain where tokens with

@@ -159,6 +159,12 @@ enum class when_full : std::uint8_t {
     return "unknown";
 }
 
+/// Time limits of single calls, see operation::with(). 0: that of the operation.
+struct time_limits {
+    std::chrono::nanoseconds queue_timeout = {};  ///< how long the token may wait until it begins
+    std::chrono::nanoseconds run_timeout = {};    ///< how long its callable may run
+};
+
 /// How often an operation may be called.
 struct rate_limit {
     /// Calls per second in the long run: 0.000001 to 1000000000. 0: any number.

@@ -2,6 +2,7 @@
 #include "domain/backlog.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "domain/crew.hpp"
 #include "domain/ending.hpp"
@@ -69,8 +70,8 @@ void backlog::resume() noexcept {
 }
 
 bool backlog::paused() const noexcept {
-    const std::scoped_lock guard(lock_);
-    return paused_;
+    // Without the mutex, which may be held for ever in a child process.
+    return paused_.load(std::memory_order_acquire);
 }
 
 backlog::turn backlog::exchange(token_node& entry) noexcept {
@@ -388,9 +389,14 @@ bool backlog::condemns(const token_node& node) const noexcept {
     return condemned_.includes(node.id);
 }
 
-std::string backlog::reason() const {
+std::string backlog::reason() const noexcept {
     const std::scoped_lock guard(condemned_lock_);
-    return reason_;
+    try {
+        return reason_;
+    } catch (const std::bad_alloc&) {
+        // Then the error says less.
+        return {};
+    }
 }
 
 std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {

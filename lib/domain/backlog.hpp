@@ -114,8 +114,8 @@ class backlog {
     /// True if somebody meant this token.
     [[nodiscard]] bool condemns(const token_node& node) const noexcept;
 
-    /// What was said when they were condemned.
-    [[nodiscard]] std::string reason() const;
+    /// What was said when they were condemned; less without memory.
+    [[nodiscard]] std::string reason() const noexcept;
 
     /// Kills what waits in it: what is condemned, or all. How many died; the caller counts them.
     [[nodiscard]] std::size_t kill_waiting(bool all, std::string_view reason) noexcept;
@@ -152,8 +152,8 @@ class backlog {
     operation_core& operation_;
     tier* const tier_;
     std::mutex own_lock_;
-    std::mutex& lock_;  ///< its own, or that of its tier
-    bool paused_ = false;
+    std::mutex& lock_;                 ///< its own, or that of its tier
+    std::atomic<bool> paused_{false};  ///< written under the mutex
     line free_;
     line kept_;                         ///< tokens that are paused by themselves; without passes
     std::unique_ptr<line[]> anchored_;  ///< by domain

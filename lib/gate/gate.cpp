@@ -138,7 +138,7 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
             throw operation_blocked(*refusal);
         }
     }
-    if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
+    if (is_full(operation) && !wait_for_backlog(operation, how)) {
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }

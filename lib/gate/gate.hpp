@@ -189,7 +189,7 @@ class gate {
     [[nodiscard]] bool reserve_lane(submitter& mine, weight weight_class, reservation& room);
     [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, reservation& room,
                                                  admission how);
-    [[nodiscard]] bool is_full(const backlog& aside) const noexcept;
+    [[nodiscard]] bool is_full(const operation_core& operation) const noexcept;
     [[nodiscard]] bool fills_up(const operation_core& operation, unsigned domain,
                                 lane which) noexcept;
     template <class Full>

@@ -7,6 +7,7 @@
 
 #include "domain/worker.hpp"
 #include "gate/gate.hpp"
+#include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
 
@@ -106,8 +107,11 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
     }
 }
 
-bool gate::is_full(const backlog& aside) const noexcept {
-    return aside.size() >= crew_.chosen().in_flight_limit;
+// Of tokens that have no room of the runtime's: those that are aside, and those that back off.
+bool gate::is_full(const operation_core& operation) const noexcept {
+    const supervisor* const watching = operation.supervised_by;
+    const std::size_t between = watching != nullptr ? watching->between_attempts() : 0;
+    return operation.aside->size() + between >= crew_.chosen().in_flight_limit;
 }
 
 // Those that wait for the turn of a paused token keep their room: so they get half of what there is
@@ -150,7 +154,7 @@ bool gate::wait_while(const operation_core& operation, admission how, Full&& is_
 }
 
 bool gate::wait_for_backlog(const operation_core& operation, admission how) {
-    return wait_while(operation, how, [&] { return is_full(*operation.aside); });
+    return wait_while(operation, how, [&] { return is_full(operation); });
 }
 
 bool gate::wait_for_line(const operation_core& operation, admission how, unsigned domain,

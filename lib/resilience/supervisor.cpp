@@ -311,6 +311,7 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
         if (is_retry && health_ != nullptr) record.called_at = record.seen.ended_at;
         list(record);
         if (is_retry) {
+            between_.fetch_add(1, std::memory_order_relaxed);
             retries_.fetch_add(1, std::memory_order_relaxed);
         } else if (record.queue_timeout.count() != 0) {
             timers_.arm(record, steady_after(record.queue_timeout));
@@ -323,7 +324,7 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
             record.backs_off = true;
             ++backing_off_;
             record.become(backs_off);
-            timers_.arm(record, steady_after(delay));
+            if (!mutants::retry_is_forgotten) timers_.arm(record, steady_after(delay));
             return true;
         }
     }
@@ -351,7 +352,8 @@ void supervisor::release(supervision& record) noexcept {
         value = duplicates_.take_out(node, record.value_hash);
     }
     bool owned_entry = false;
-    {
+    // In a child process locks may be held for ever, and nobody watches.
+    if (crew_.current_phase() != phase::forked) {
         const std::scoped_lock guard(lock_);
         if (record.where == supervision::place::listed) unlist(record);
         record.where = supervision::place::gone;
@@ -374,6 +376,10 @@ void supervisor::list(supervision& record) noexcept {
 }
 
 void supervisor::unlist(supervision& record) noexcept {
+    // It was put back: nobody else changes the number while it is listed.
+    if (record.attempts.load(std::memory_order_relaxed) != 0) {
+        between_.fetch_sub(1, std::memory_order_relaxed);
+    }
     for (sweep* each = sweeps_; each != nullptr; each = each->outer) {
         if (each->next == &record) each->next = record.next;
     }

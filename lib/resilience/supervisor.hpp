@@ -116,6 +116,12 @@ class supervisor {
         return coalesced_.load(std::memory_order_relaxed);
     }
 
+    /// How many wait between two attempts. They hold no room of the runtime's.
+    [[nodiscard]] std::size_t between_attempts() const noexcept {
+        // Relaxed: a number to decide by.
+        return between_.load(std::memory_order_relaxed);
+    }
+
     /// Attempts after the first one.
     [[nodiscard]] std::uint64_t retries() const noexcept {
         return retries_.load(std::memory_order_relaxed);
@@ -163,6 +169,7 @@ class supervisor {
     const bool coalesces_;
     call_limits limits_;
     duplicate_table duplicates_;
+    std::atomic<std::size_t> between_{0};  ///< written under the lock
 };
 
 /// In a child process nothing runs that has a permit.

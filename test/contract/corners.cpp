@@ -54,9 +54,8 @@ void check_permits(storage kind) {
 TEST_CASE("an_argument_that_dies_of_a_kill_may_kill_too") {
     runtime rt({.cores = 1});
     const retry_policy slowly{.attempts = 2, .initial_delay = 1h, .max_delay = 1h};
-    const auto op = rt.operation("op", {.retry = slowly}, [](const last_words&) {
-        throw std::runtime_error("not yet");
-    });
+    const auto op = rt.operation("op", {.retry = slowly},
+                                 [](const last_words&) { throw std::runtime_error("not yet"); });
     std::atomic<int> said{0};
     std::vector<token<void>> made;
     for (int i = 0; i < 5; ++i) {
@@ -140,6 +139,28 @@ TEST_CASE("an_isolated_wait_runs_a_timed_token_itself_when_nobody_stands_in") {
     settle_locality(rt);
 }
 
+TEST_CASE("tokens_that_back_off_are_as_many_as_the_limit_allows") {
+    runtime rt({.cores = 1, .mailbox_capacity = 8, .in_flight_limit = 16});
+    const retry_policy slowly{.attempts = 2, .initial_delay = 1h, .max_delay = 1h};
+    const auto op =
+        rt.operation("op", {.retry = slowly}, [] { throw std::runtime_error("not yet"); });
+    int accepted = 0;
+    for (int i = 0; i < 2000 && accepted <= 64; ++i) {
+        if (op.try_call()) ++accepted;
+        std::this_thread::sleep_for(20us);
+    }
+    CHECK(accepted <= 64);
+    CHECK(accepted >= 16);
+    // Others do not notice.
+    CHECK(result_of(rt.operation("other", [] { return 7; })()) == 7);
+    CHECK(op.cancel() == static_cast<std::size_t>(accepted));
+    settle_locality(rt);
+    CHECK(op.try_call());
+    op.cancel();
+    REQUIRE(eventually([&] { return op.cancel() == 1 || op.stats().counts.in_flight() == 0; }));
+    settle_locality(rt);
+}
+
 TEST_CASE("a_runtime_that_was_out_of_time_looks_once_again_when_it_is_started_again") {
     runtime rt({.cores = 1});
     hold gate;
@@ -181,6 +202,37 @@ TEST_CASE("a_callable_that_joins_another_one_of_its_tier_lends_its_permit") {
     CHECK(result_of(joins()) == 2);
     settle_locality(rt);
     set_storage_limit(storage::fast, most_at_once(storage::fast));
+}
+
+TEST_CASE("a_child_process_may_ask_whether_an_operation_is_paused_and_kill_supervised_tokens") {
+    runtime rt({.cores = 1});
+    hold gate;
+    const auto held = rt.operation("held", [&] { gate.pass(); });
+    const auto op = rt.operation("op", {.queue_timeout = 1h}, [] {});
+    held();
+    REQUIRE(gate.await(1));
+    const token<void> t = op();
+    std::atomic<bool> over{false};
+    std::thread busy([&] {
+        while (!over) {
+            op.pause();
+            op.cancel();
+            op.resume();
+            static_cast<void>(op.try_call());
+        }
+    });
+    for (int i = 0; i < 20; ++i) {
+        const std::string end = in_child([&] {
+            static_cast<void>(op.paused());
+            static_cast<void>(t.kill());
+            return 0;
+        });
+        CHECK(end == "exit 0");
+    }
+    over = true;
+    busy.join();
+    gate.release();
+    settle_locality(rt);
 }
 
 }  // namespace tokengate::test

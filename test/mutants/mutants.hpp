@@ -24,6 +24,7 @@ inline const bool overtaken_ends_twice = chosen("overtaken_ends_twice");
 inline const bool terminal_is_returned = chosen("terminal_is_returned");
 inline const bool stop_not_passed_on = chosen("stop_not_passed_on");
 inline const bool backlog_without_passes = chosen("backlog_without_passes");
+inline const bool retry_is_forgotten = chosen("retry_is_forgotten");
 inline const bool ringing_is_disarmed = chosen("ringing_is_disarmed");
 inline const bool timer_oversleeps = chosen("timer_oversleeps");
 

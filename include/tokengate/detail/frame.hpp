@@ -21,6 +21,7 @@
 #include <tokengate/detail/duplicate.hpp>
 #include <tokengate/detail/key.hpp>
 #include <tokengate/detail/node.hpp>
+#include <tokengate/resilience.hpp>
 
 namespace tokengate::detail {
 
@@ -86,8 +87,9 @@ struct operation_core {
     bool coalesces = false;           ///< its calls are compared with those in flight
     /// Where its tokens wait while they may not run.
     backlog* aside = nullptr;
-    /// What watches over its tokens; null: nothing does.
+    /// What watches over its tokens: over all, or over those whose calls have limits of their own.
     supervisor* supervised_by = nullptr;
+    bool supervised = false;  ///< over all
     /// How long a token of a bulk of it runs, in nanoseconds and roughly; 0 until one has run.
     /// Workers write it, bulks are cut by it.
     std::atomic<std::uint32_t> pace{0};
@@ -454,6 +456,38 @@ template <class R, class... P, class... A>
     return make_keyed_call<R, P...>(core, type, how, held_by,
                                     key_of_call<std::decay_t<P>...>(core, args...),
                                     std::forward<A>(args)...);
+}
+
+/// begin_call() for a call with limits of its own. Such calls are not compared with others.
+/// @throws operation_error if a limit is negative; resource_error if there is no thread to be had
+[[nodiscard]] token_node* begin_limited_call(operation_core& operation, const frame_type& type,
+                                             admission how, call_key key, std::size_t bytes,
+                                             const time_limits& limits);
+
+/// make_call() for a call with limits of its own.
+template <class R, class... P, class... A>
+[[nodiscard, gnu::noinline]] token_node* make_limited_call(operation_core& core,
+                                                           const frame_type& type, admission how,
+                                                           const time_limits& limits, A&&... args) {
+    using arguments = arguments_place<R, P...>;
+    const call_key key = core.keys == call_keys::by_arguments
+                             ? key_of_call<std::decay_t<P>...>(core, args...)
+                             : core.name_key;
+    std::size_t bytes = 0;
+    if (core.measures) {
+        bytes = (std::size_t{0} + ... +
+                 bytes_beyond_node<std::decay_t<P>, arguments::boxed>(std::as_const(args)));
+    }
+    token_node* const node = begin_limited_call(core, type, how, key, bytes, limits);
+    if (node == nullptr) return nullptr;
+    try {
+        arguments::build(*node, std::forward<A>(args)...);
+    } catch (...) {
+        abandon_call(*node);
+        throw;
+    }
+    commit_call(*node, holders::caller);
+    return node;
 }
 
 /// Makes a call: room, node, frame, mailbox. Null only if refused; otherwise only to be used if the
