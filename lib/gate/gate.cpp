@@ -89,7 +89,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
     if (crew_.current_phase() != phase::open) [[unlikely]]
         open_or_throw(operation);
     if (operation.special.load(std::memory_order_relaxed)) {
-        return begin_special(operation, type, how, key, 0);
+        return begin_special(operation, type, how, key);
     }
     return begin_free(operation, type, how);
 }
@@ -123,26 +123,31 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 }
 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
-                                call_key key, std::size_t bytes) {
+                                call_key key) {
+    if (operation.supervised_by != nullptr) return begin_supervised(operation, type, how, key, 0);
     if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
         submitters_.mine().counts[operation.number].refused.add();
         return nullptr;
     }
-    supervisor* const watching = operation.supervised_by;
-    // The type of a generic operation's call is that of its callable.
-    if (watching != nullptr && operation.type == nullptr) {
-        watching->check(operation.label->name, type);
+    return operation.anchors ? begin_anchored(operation, type, how, key)
+                             : begin_free(operation, type, how);
+}
+
+token_node* gate::begin_supervised(operation_core& operation, const frame_type& type, admission how,
+                                   call_key key, std::size_t bytes) {
+    if (is_full(*operation.aside) && !wait_for_backlog(operation, how)) {
+        submitters_.mine().counts[operation.number].refused.add();
+        return nullptr;
     }
-    const auto begin_at_last = [&](const frame_type& used) {
-        return operation.anchors ? begin_anchored(operation, used, how, key)
-                                 : begin_free(operation, used, how);
-    };
-    if (watching == nullptr) return begin_at_last(type);
+    supervisor& watching = *operation.supervised_by;
+    // The type of a generic operation's call is that of its callable.
+    if (operation.type == nullptr) watching.check(operation.label->name, type);
     const frame_type& used = supervised_frame(type);
-    call_limits::hold held(watching->limits(), node_sizes[used.size_class] + bytes);
-    if (watching->limits().any() && !pass_limits(operation, how, held)) return nullptr;
-    token_node* const node = begin_at_last(used);
-    if (node != nullptr) watching->attach(*node, held.move_out());
+    call_limits::hold held(watching.limits(), node_sizes[used.size_class] + bytes);
+    if (watching.limits().any() && !pass_limits(operation, how, held)) return nullptr;
+    token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
+                                               : begin_free(operation, used, how);
+    if (node != nullptr) watching.attach(*node, held.move_out());
     return node;
 }
 

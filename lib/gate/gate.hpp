@@ -157,7 +157,10 @@ class gate {
                                                                     admission how);
     [[gnu::noinline, nodiscard]] token_node* begin_special(operation_core& operation,
                                                            const frame_type& type, admission how,
-                                                           call_key key, std::size_t bytes);
+                                                           call_key key);
+    [[gnu::noinline, nodiscard]] token_node* begin_supervised(operation_core& operation,
+                                                              const frame_type& type, admission how,
+                                                              call_key key, std::size_t bytes);
     [[nodiscard]] bool pass_limits(const operation_core& operation, admission how,
                                    call_limits::hold& held);
     [[nodiscard]] bool nobody_else_goes_on(const operation_core& operation, limit_kind lacking,

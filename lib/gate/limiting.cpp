@@ -141,7 +141,7 @@ bool gate::nobody_else_goes_on(const operation_core& operation, limit_kind lacki
 token_node* gate::begin_watched(operation_core& operation, const frame_type& type, admission how,
                                 call_key key, std::size_t bytes) {
     if (crew_.current_phase() != phase::open) open_or_throw(operation);
-    return begin_special(operation, type, how, key, bytes);
+    return begin_supervised(operation, type, how, key, bytes);
 }
 
 // Arguments, room and node of a token that has been begun, but not committed.
