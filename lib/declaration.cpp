@@ -72,16 +72,14 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     if (remembered || health_monitor::is_needed_for(traits)) {
         made.health = std::make_unique<health_monitor>(core, traits, alerts_, history_, timers_);
     }
+    made.watching =
+        std::make_unique<supervisor>(crew_, timers_, traits, memory_, made.health.get());
+    core.supervised_by = made.watching.get();
     core.supervised = remembered || supervisor::is_needed_for(traits, memory_);
-    {
-        made.watching =
-            std::make_unique<supervisor>(crew_, timers_, traits, memory_, made.health.get());
-        core.supervised_by = made.watching.get();
-        core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
-        if (core.type != nullptr) {
-            made.watching->check(name, *core.type);
-            core.type = &supervised_frame(*core.type);
-        }
+    core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
+    if (core.supervised && core.type != nullptr) {
+        made.watching->check(name, *core.type);
+        core.type = &supervised_frame(*core.type);
     }
     core.label = core.type != nullptr ? &label_for(name, core.type) : &first_label_for(name);
     core.runtime = this;
@@ -93,7 +91,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     core.coalesces = traits.duplicates == duplicates::coalesce;
     core.prepares = core.measures || core.coalesces || core.keys == call_keys::by_arguments;
     core.anchors = core.keys != call_keys::none || core.lead != nullptr;
-    core.always_special = core.anchors || core.supervised_by != nullptr;
+    core.always_special = core.anchors || core.supervised;
     core.special = core.always_special;
     const std::scoped_lock guard(operations_lock_);
     if (operations_.contains(name)) {
@@ -114,7 +112,7 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     made.aside = std::make_unique<backlog>(crew_, core, supervisor::tier_of(traits.storage));
     core.aside = made.aside.get();
     // Only for an operation that nothing else is said against.
-    if (made.watching != nullptr) timers_.start();
+    if (core.supervised) timers_.start();
     operations_.emplace(name, std::move(made));
     if (paused_) {
         core.aside->pause();

@@ -178,7 +178,7 @@ void runtime_core::kill_at_deadline() {
         // What waits aside first, so that no passes are left that hold permits.
         for_each_operation([&](operation_core& each) {
             count_killed(each, each.aside->kill_waiting(true, {}));
-            if (each.supervised_by != nullptr) each.supervised_by->kill_waiting(nullptr, {});
+            each.supervised_by->kill_waiting(nullptr, {});
         });
         crew_.kill_waiting();
         crew_.kill_executing();

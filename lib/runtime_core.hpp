@@ -68,6 +68,10 @@ class runtime_core {
     std::size_t kill(operation_core& operation, std::string_view reason, bool executing);
     std::size_t kill_all(std::string_view reason, bool executing);
 
+    /// Makes sure that somebody keeps the time.
+    /// @throws resource_error if there is no thread to be had
+    void keep_time() { timers_.start(); }
+
     [[nodiscard]] const settings& chosen() const noexcept { return settings_; }
     [[nodiscard]] const topology& machine() const noexcept { return *machine_; }
     [[nodiscard]] gate& entrance() noexcept { return gate_; }

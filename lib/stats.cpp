@@ -57,16 +57,15 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].counts.killed = outside.killed.value();
         operations[i].counts.timed_out = outside.timed_out.value();
         operations[i].set_aside = operation.aside->size();
-        if (operation.supervised_by != nullptr) {
-            operations[i].retries = operation.supervised_by->retries();
-            operations[i].dropped = operation.supervised_by->dropped();
-            operations[i].coalesced = operation.supervised_by->coalesced();
-            health_monitor* const health = operation.supervised_by->health();
-            // After fork() somebody who is not here may have its locks.
-            if (health != nullptr && health->timed() && !forked()) {
-                health->fill_in(operations[i]);
-                operations[i].oldest_wait = operation.supervised_by->oldest_wait();
-            }
+        supervisor& watching = *operation.supervised_by;
+        operations[i].retries = watching.retries();
+        operations[i].dropped = watching.dropped();
+        operations[i].coalesced = watching.coalesced();
+        health_monitor* const health = watching.health();
+        // After fork() somebody who is not here may have its locks.
+        if (health != nullptr && health->timed() && !forked()) {
+            health->fill_in(operations[i]);
+            operations[i].oldest_wait = watching.oldest_wait();
         }
     }
     crew_.for_each_worker([&](const worker& each) {
@@ -137,7 +136,6 @@ supervisor::prospect runtime_core::outlook(const operation_core* operation) cons
     supervisor::prospect sum;
     const auto look = [&](const operation_core& each) {
         if (each.aside->size() != 0) sum.backing_off = true;
-        if (each.supervised_by == nullptr) return;
         const supervisor::prospect one = each.supervised_by->outlook();
         sum.waiting = sum.waiting || one.waiting;
         sum.backing_off = sum.backing_off || one.backing_off;

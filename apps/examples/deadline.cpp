@@ -32,5 +32,12 @@ int main() {
         std::cout << why.what() << "\n";
     }
     endless.join();  // it has seen the stop token, and has returned
-    return endless.state() == tg::token_state::timed_out ? 0 : 1;
+
+    // One call may have limits of its own.
+    const tg::token<int> hasty = refine.with({.run_timeout = 5ms})(1'000'000);
+    hasty.join();
+    return hasty.state() == tg::token_state::timed_out &&
+                   endless.state() == tg::token_state::timed_out
+               ? 0
+               : 1;
 }

@@ -219,8 +219,8 @@ class limited_operation<R(P...)> {
         requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
     token<R>
     operator()(A&&... args) const {
-        return token<R>::adopt(make_limited_call<R, P...>(
-            *core_, *core_->type, admission::wait, limits_, std::forward<A>(args)...));
+        return token<R>::adopt(make_limited_call<R, P...>(*core_, *core_->type, admission::wait,
+                                                          limits_, std::forward<A>(args)...));
     }
 
     /// As operation::try_call().
@@ -301,7 +301,8 @@ class operation<R(P...)> : public detail::operation_handle {
     /// const tg::token<int> hasty = refine.with({.run_timeout = 5ms})(1'000'000);
     /// @endcode
     /// Cost: as a call of an operation that has such traits, and a lock.
-    [[nodiscard]] detail::limited_operation<R(P...)> with(const time_limits& limits) const noexcept {
+    [[nodiscard]] detail::limited_operation<R(P...)> with(
+        const time_limits& limits) const noexcept {
         return {core(), limits};
     }
 

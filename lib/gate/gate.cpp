@@ -91,10 +91,10 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         open_or_throw(operation);
     if (operation.special.load(std::memory_order_relaxed)) {
         // Keys and chains, most often, and nothing else.
-        if (operation.anchors && operation.supervised_by == nullptr && !crew_.attention()) {
+        if (operation.anchors && !operation.supervised && !crew_.attention()) {
             return begin_anchored(operation, type, how, key);
         }
-        return begin_special(operation, type, how, key, 0);
+        return begin_special(operation, type, how, key);
     }
     return begin_free(operation, type, how);
 }
@@ -128,35 +128,41 @@ token_node* gate::begin_free(operation_core& operation, const frame_type& type, 
 }
 
 token_node* gate::begin_special(operation_core& operation, const frame_type& type, admission how,
-                                call_key key, std::size_t bytes) {
+                                call_key key) {
+    if (operation.supervised) return begin_supervised(operation, type, how, key, 0, nullptr);
+    if (!may_come_in(operation, how)) return nullptr;
+    return operation.anchors ? begin_anchored(operation, type, how, key)
+                             : begin_free(operation, type, how);
+}
+
+// False: refused, and counted.
+bool gate::may_come_in(const operation_core& operation, admission how) {
     if (operation.closed.load(std::memory_order_relaxed)) called_from_inside_or_throw(operation);
-    supervisor* const watching = operation.supervised_by;
+    if (!is_full(operation) || wait_for_backlog(operation, how)) return true;
+    submitters_.mine().counts[operation.number].refused.add();
+    return false;
+}
+
+token_node* gate::begin_supervised(operation_core& operation, const frame_type& type, admission how,
+                                   call_key key, std::size_t bytes, const time_limits* own) {
+    supervisor& watching = *operation.supervised_by;
     passage leave;
-    if (watching != nullptr && watching->health() != nullptr) {
-        if (const auto refusal = watching->health()->enter(leave)) {
+    if (watching.health() != nullptr) {
+        if (const auto refusal = watching.health()->enter(leave)) {
             submitters_.mine().counts[operation.number].refused.add();
             throw operation_blocked(*refusal);
         }
     }
-    if (is_full(operation) && !wait_for_backlog(operation, how)) {
-        submitters_.mine().counts[operation.number].refused.add();
-        return nullptr;
-    }
+    if (!may_come_in(operation, how)) return nullptr;
     // The type of a generic operation's call is that of its callable.
-    if (watching != nullptr && operation.type == nullptr) {
-        watching->check(operation.label->name, type);
-    }
-    const auto begin_at_last = [&](const frame_type& used) {
-        return operation.anchors ? begin_anchored(operation, used, how, key)
-                                 : begin_free(operation, used, how);
-    };
-    if (watching == nullptr) return begin_at_last(type);
+    if (operation.type == nullptr) watching.check(operation.label->name, type);
     const frame_type& used = supervised_frame(type);
-    call_limits::hold held(watching->limits(), node_sizes[used.size_class] + bytes);
-    if (watching->limits().any() && !pass_limits(operation, how, held)) return nullptr;
-    token_node* const node = begin_at_last(used);
+    call_limits::hold held(watching.limits(), node_sizes[used.size_class] + bytes);
+    if (watching.limits().any() && !pass_limits(operation, how, held)) return nullptr;
+    token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
+                                               : begin_free(operation, used, how);
     if (node != nullptr) {
-        watching->attach(*node, held.move_out());
+        watching.attach(*node, held.move_out(), own);
         leave.move_into(*node);
     }
     return node;

@@ -42,6 +42,11 @@ class gate {
     /// @throws runtime_stopped if the runtime was stopped since begin(); the token is gone then
     [[gnu::always_inline]] inline void commit(token_node& node, holders held_by);
 
+    /// begin() for a call with limits of its own.
+    [[nodiscard]] token_node* begin_limited(operation_core& operation, const frame_type& type,
+                                            admission how, call_key key, std::size_t bytes,
+                                            const time_limits& limits);
+
     /// The same two for watched calls (limiting.cpp): begin() counts bytes of arguments, commit()
     /// may find that an equal call is in flight, and gives the token of that.
     [[nodiscard]] token_node* begin_watched(operation_core& operation, const frame_type& type,
@@ -157,7 +162,12 @@ class gate {
                                                                     admission how);
     [[gnu::noinline, nodiscard]] token_node* begin_special(operation_core& operation,
                                                            const frame_type& type, admission how,
-                                                           call_key key, std::size_t bytes);
+                                                           call_key key);
+    [[gnu::noinline, nodiscard]] token_node* begin_supervised(operation_core& operation,
+                                                              const frame_type& type, admission how,
+                                                              call_key key, std::size_t bytes,
+                                                              const time_limits* own);
+    [[nodiscard]] bool may_come_in(const operation_core& operation, admission how);
     [[nodiscard]] bool pass_limits(const operation_core& operation, admission how,
                                    call_limits::hold& held);
     [[nodiscard]] bool nobody_else_goes_on(const operation_core& operation, limit_kind lacking,

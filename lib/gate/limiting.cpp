@@ -141,7 +141,19 @@ bool gate::nobody_else_goes_on(const operation_core& operation, limit_kind lacki
 token_node* gate::begin_watched(operation_core& operation, const frame_type& type, admission how,
                                 call_key key, std::size_t bytes) {
     if (crew_.current_phase() != phase::open) open_or_throw(operation);
-    return begin_special(operation, type, how, key, bytes);
+    return begin_supervised(operation, type, how, key, bytes, nullptr);
+}
+
+token_node* gate::begin_limited(operation_core& operation, const frame_type& type, admission how,
+                                call_key key, std::size_t bytes, const time_limits& limits) {
+    if (limits.queue_timeout.count() < 0 || limits.run_timeout.count() < 0) {
+        throw operation_error("operation '" + operation.label->name +
+                              "' was called with a negative time limit: allowed are 0, which is "
+                              "that of the operation, and more");
+    }
+    if (crew_.current_phase() != phase::open) open_or_throw(operation);
+    operation.runtime->keep_time();
+    return begin_supervised(operation, type, how, key, bytes, &limits);
 }
 
 // Arguments, room and node of a token that has been begun, but not committed.
@@ -220,6 +232,11 @@ token_node* find_equal_call(operation_core& operation, const call_value& value, 
     if (held_by == holders::caller) found->state.retain();
     watching.count_coalesced();
     return found;
+}
+
+token_node* begin_limited_call(operation_core& operation, const frame_type& type, admission how,
+                               call_key key, std::size_t bytes, const time_limits& limits) {
+    return operation.runtime->entrance().begin_limited(operation, type, how, key, bytes, limits);
 }
 
 token_node* begin_watched_call(operation_core& operation, const frame_type& type, admission how,

@@ -109,9 +109,8 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
 
 // Of tokens that have no room of the runtime's: those that are aside, and those that back off.
 bool gate::is_full(const operation_core& operation) const noexcept {
-    const supervisor* const watching = operation.supervised_by;
-    const std::size_t between = watching != nullptr ? watching->between_attempts() : 0;
-    return operation.aside->size() + between >= crew_.chosen().in_flight_limit;
+    return operation.aside->size() + operation.supervised_by->between_attempts() >=
+           crew_.chosen().in_flight_limit;
 }
 
 // Those that wait for the turn of a paused token keep their room: so they get half of what there is

@@ -141,9 +141,7 @@ std::size_t runtime_core::kill_condemned(operation_core& operation, std::string_
                                          bool executing) {
     std::size_t dead = operation.aside->kill_waiting(false, reason);
     count_killed(operation, dead);
-    if (operation.supervised_by != nullptr) {
-        dead += operation.supervised_by->kill_waiting(operation.aside, reason);
-    }
+    dead += operation.supervised_by->kill_waiting(operation.aside, reason);
     if (executing) dead += crew_.kill_executing_of(operation, reason);
     return dead;
 }

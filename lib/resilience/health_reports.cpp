@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t too_few = 5;
 
 health_monitor* monitor_of(const operation_core& operation) noexcept {
-    return operation.supervised_by != nullptr ? operation.supervised_by->health() : nullptr;
+    return operation.supervised_by->health();
 }
 
 }  // namespace

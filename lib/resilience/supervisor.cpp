@@ -170,11 +170,16 @@ void supervisor::check(std::string_view operation, const frame_type& type) const
         "throw, or specialise tokengate::copied_for_retry for it");
 }
 
-void supervisor::attach(token_node& node, const limit_share& share) const noexcept {
+void supervisor::attach(token_node& node, const limit_share& share,
+                        const time_limits* own) const noexcept {
     node.supervised = true;
     auto* const record = ::new (&supervision_of(node)) supervision(node);
     record->queue_timeout = queue_timeout_;
     record->run_timeout = run_timeout_;
+    if (own != nullptr && own->queue_timeout.count() != 0) {
+        record->queue_timeout = own->queue_timeout;
+    }
+    if (own != nullptr && own->run_timeout.count() != 0) record->run_timeout = own->run_timeout;
     record->limits = share;
     if (health_ != nullptr) record->called_at = steady_now();
 }

@@ -55,7 +55,8 @@ class supervisor {
     supervisor& operator=(const supervisor&) = delete;
 
     /// A call has got its node: builds the record. Before the arguments are built.
-    void attach(token_node& node, const limit_share& share) const noexcept;
+    /// @param own  limits of this call; null: it has none
+    void attach(token_node& node, const limit_share& share, const time_limits* own) const noexcept;
 
     /// The call has come to nothing: gives back what its token had of the limits. Its arguments
     /// have gone already.

@@ -255,4 +255,37 @@ TEST_CASE("runs_that_end_about_when_their_time_does_end_once") {
     }
 }
 
+TEST_CASE("a_call_may_have_time_limits_of_its_own") {
+    for (const bool limited : {false, true}) {
+        INFO("the operation has limits ", limited);
+        runtime rt({.cores = 1});
+        operation_traits traits;
+        if (limited) traits = {.queue_timeout = 1h, .run_timeout = 1h};
+        const auto op = rt.operation("op", traits, [](const std::stop_token& stop, bool waits) {
+            while (waits && !stop.stop_requested()) std::this_thread::yield();
+            return 7;
+        });
+        const token<int> endless = op.with({.run_timeout = 1ms})(true);
+        REQUIRE(ends(endless));
+        CHECK(endless.state() == token_state::timed_out);
+        endless.join();
+        hold gate;
+        const auto held = rt.operation("held", [&] { gate.pass(); });
+        held();
+        REQUIRE(gate.await(1));
+        const token<int> late = op.with({.queue_timeout = 1ms})(false);
+        const token<int> patient = op.with({.queue_timeout = 1h, .run_timeout = 1h})(false);
+        const token<int> plain = op(false);
+        REQUIRE(ends(late));
+        CHECK_THROWS_AS(demand(late), token_timed_out);
+        gate.release();
+        CHECK(result_of(patient) == 7);
+        CHECK(result_of(plain) == 7);
+        CHECK(result_of(*op.with({}).try_call(false)) == 7);
+        CHECK_THROWS_AS(op.with({.queue_timeout = -1ns})(false), operation_error);
+        settle(rt);
+        CHECK(op.stats().counts.timed_out == 2);
+    }
+}
+
 }  // namespace tokengate::test

@@ -392,8 +392,9 @@ template <class D, bool boxed, class A>
 
 /// make_call() for an operation whose calls are watched.
 template <class R, class... P, class... A>
-[[nodiscard, gnu::noinline]] token_node* make_watched_call(
-    operation_core& core, const frame_type& type, admission how, holders held_by, A&&... args) {
+[[nodiscard, gnu::noinline]] token_node* make_watched_call(operation_core& core,
+                                                           const frame_type& type, admission how,
+                                                           holders held_by, A&&... args) {
     using arguments = arguments_place<R, P...>;
     const call_key key = core.keys == call_keys::by_arguments
                              ? key_of_call<std::decay_t<P>...>(core, args...)
