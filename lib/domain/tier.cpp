@@ -9,7 +9,8 @@ namespace tokengate::detail {
 
 void tier::release() noexcept {
     const std::scoped_lock guard(lock_);
-    --active_;
+    // In a child process the callable that has called fork() returns a permit that was forgotten.
+    if (active_ != 0) --active_;
     ++executed_;
     deal();
 }
