@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <tokengate/bulk.hpp>
+#include <tokengate/detail/calls.hpp>
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/health.hpp>

@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/worker.hpp"
 
-#include <pthread.h>
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <chrono>
-#include <cstdio>
 #include <utility>
 
-#include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "mutants.hpp"
 #include "token/pool.hpp"
-#include "topology/binding.hpp"
 
 namespace tokengate::detail {
 
 namespace {
-
-constinit thread_local worker* this_worker = nullptr;
 
 // Pauses between the polls of a worker that has just run out of work: a submitter that is a little
 // slower than the workers gets time to build a backlog, which is taken at a third of the price of
@@ -30,127 +23,7 @@ constexpr std::array<int, 5> poll_pauses{1, 2, 4, 8, 16};
 // the number of children of a token, or each look brings more into the deques than was taken out.
 constexpr unsigned turn_stride = 1024;
 
-// Linux keeps 15 characters of a thread's name.
-void name_this_thread(unsigned domain, std::size_t number_in_domain) noexcept {
-    std::array<char, 16> name{};
-    std::snprintf(name.data(), name.size(), "tg-%u.%zu", domain, number_in_domain);
-    pthread_setname_np(pthread_self(), name.data());
-}
-
 }  // namespace
-
-worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen)
-    : counts(chosen.operation_limit),
-      overtaken(chosen.operation_limit),
-      crew_(owner),
-      home_(home),
-      index_(index),
-      reserve_(index >= chosen.workers_per_core),
-      idle_(reserve_ ? owner.idle_reserve : owner.idle),
-      idle_number_(reserve_ ? std::size_t{home.number} * chosen.reserve_workers + index -
-                                  chosen.workers_per_core
-                            : std::size_t{home.number} * chosen.workers_per_core + index),
-      at_home_(chosen.retry_stride),
-      elsewhere_(chosen.retry_stride),
-      deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),
-              work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity)},
-      lane_purses_(chosen.cores) {
-    for (const weight each : all_weights) {
-        if (home.number >= chosen.first_core[index_of(each)]) {
-            in_range_ = static_cast<deque_mask>(in_range_ | bit_of(kind_of(each)));
-        }
-    }
-    // An arena of its own: the slots of the domain's belong to the workers that it stands in for.
-    if (reserve_) {
-        own_arena_ = std::make_unique<domain_arena>(1, guest_slots(chosen, home.info), home.info,
-                                                    owner.pins());
-    }
-}
-
-worker* worker::current() noexcept { return this_worker; }
-
-void worker::start(muster& present) {
-    thread_ = std::thread([this, &present] {
-        name_this_thread(home_.number, index_);
-        try {
-            if (crew_.pins()) crew_.record_binding(home_.number, bind_this_thread(home_.info));
-            domain_arena& arena = reserve_ ? *own_arena_ : home_.arena;
-            arena.execute([this, &present] {
-                this_worker = this;
-                present.arrived.release();
-                loop();
-                this_worker = nullptr;
-            });
-        } catch (const std::exception&) {
-            // Only on the way into the arena; the loop throws nothing.
-            present.failed = true;
-            present.arrived.release();
-        }
-    });
-}
-
-bool worker::stand_up() noexcept {
-    standing_.store(true, std::memory_order_seq_cst);
-    if (thread_.joinable()) {
-        resumed.notify_all();
-        return true;
-    }
-    try {
-        muster present;
-        start(present);
-        present.arrived.acquire();
-        if (!present.failed) return true;
-        thread_.join();
-    } catch (const std::exception&) {
-        // The system has no thread to give.
-    }
-    lie_down();
-    return false;
-}
-
-void worker::join() noexcept {
-    if (thread_.joinable()) thread_.join();
-}
-
-void worker::loop() noexcept {
-    for (;;) {
-        if (reserve_ && home_.surplus.load(std::memory_order_relaxed) > 0) rest_as_reserve();
-        if (run_one()) continue;
-        if (token_node* node = poll_briefly()) {
-            run(*node);
-            continue;
-        }
-        if (crew_.current_phase() == phase::stopped) {
-            // Once more: what lay there when the runtime stopped (husks, passes) is taken away.
-            if (run_one()) continue;
-            break;
-        }
-        rest();
-    }
-    settle_all();
-    tell_all();
-}
-
-// A reserve is not needed any more, perhaps: it finishes what it has created, and rests until it is
-// made to stand in again.
-void worker::rest_as_reserve() noexcept {
-    while (token_node* node = pop_own(all_deques_mask)) run(*node);
-    pay();
-    settle_all();
-    if (!crew_.may_rest(*this)) return;
-    tell_all();
-    const auto needed = [&] {
-        return standing_.load(std::memory_order_seq_cst) || crew_.current_phase() >= phase::stopped;
-    };
-    while (!needed()) {
-        const event_count::ticket ticket = resumed.prepare();
-        if (needed()) {
-            resumed.cancel();
-        } else {
-            resumed.wait(ticket);
-        }
-    }
-}
 
 bool worker::run_one() noexcept {
     if (token_node* node = find()) {
@@ -365,43 +238,6 @@ void worker::run(token_node& node) noexcept {
     }
 }
 
-// Somebody looks twice at what is taken out, perhaps at this one.
-void worker::run_attended(token_node& node) noexcept {
-    if (crew_.current_phase() >= phase::killing) {
-        run_too_late(node);
-        return;
-    }
-    backlog& aside = *node.operation->aside;
-    if (!is_pass(node) && aside.condemns(node)) {
-        run_too_late(node, aside.reason());
-        return;
-    }
-    if (aside.attends()) {
-        const backlog::turn next = aside.exchange(node);
-        if (next.node == nullptr) return;
-        if (next.doomed) {
-            run_too_late(node, aside.reason());
-        } else if (next.begun) {
-            execute_begun(*next.node, grip::entry);
-        } else {
-            run_entry(*next.node);
-        }
-    } else if (node.state.begin_execution()) {
-        execute_begun(node, grip::entry);
-    } else {
-        run_entry(node);
-    }
-}
-
-// The runtime is out of time, or somebody has killed the tokens of an operation.
-void worker::run_too_late(token_node& node, std::string_view why) noexcept {
-    run_counts& counted = counts_of(node);
-    const bool has_credit = node.way != route::here;
-    const kill_result came = kill_popped(crew_, node, why);
-    if (came != kill_result::husk && has_credit) in_flight_purse.earn();
-    if (came == kill_result::killed) counted.killed.add();
-}
-
 void worker::execute(token_node& node, grip held) noexcept { execute_begun(node, held); }
 
 void worker::execute_begun(token_node& node, grip held) noexcept {
@@ -504,26 +340,6 @@ bool worker::end_execution(token_node& node, token_state outcome, grip held) noe
     node.type().drop_outcome(node, outcome);
     if (owns_reference) drop_reference(node);
     return false;
-}
-
-// It is to run once more, unless somebody has ended it meanwhile.
-void worker::put_back(token_node& node, grip held) noexcept {
-    const bool entry_in_hand = held != grip::husk;
-    memberships.give_up();
-    if (entry_in_hand && node.way != route::here) earn_in_flight();
-    const frame_type& type = node.type();
-    if (type.put_back(node, entry_in_hand)) return;
-    // Whoever ended it has counted it.
-    tell_joiners();
-    type.drop_arguments(node);
-    release_anchor(crew_, node);
-    strand* const line = node.serial ? node.line : nullptr;
-    const bool had_turn = line != nullptr && node.state.end_turn();
-    if (!entry_in_hand && node.way != route::here) earn_in_flight();
-    if (entry_in_hand) drop_reference(node);
-    if (line == nullptr) return;
-    if (had_turn) crew_.pass_turn(*line);
-    crew_.strands.leave(*line);
 }
 
 bool worker::executes_live() const noexcept {

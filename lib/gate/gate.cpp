@@ -30,47 +30,6 @@ constexpr std::uint64_t number_block = 64;
 gate::gate(crew& workers, const settings& chosen)
     : crew_(workers), placement_(chosen), submitters_(chosen.cores, chosen.operation_limit) {}
 
-gate::anchorage::~anchorage() {
-    if (line_ != nullptr) crew_.strands.leave(*line_);
-    if (pin_) crew_.sticky_keys.release(pin_->slot);
-}
-
-unsigned gate::anchorage::take(const operation_core& operation, call_key key, unsigned candidate,
-                               bool in_chain) {
-    if (operation.serial) {
-        const auto entered = crew_.strands.enter({.high = key.hash, .low = key.second}, candidate);
-        line_ = entered.which;
-        first_ = entered.first;
-        return line_->domain();
-    }
-    const pin held = crew_.sticky_keys.acquire(key.hash, candidate);
-    // A chain's domain goes before that of a key. If the key is free or there too, others follow.
-    if (in_chain && held.domain != candidate) {
-        crew_.sticky_keys.release(held.slot);
-        return candidate;
-    }
-    pin_ = held;
-    first_ = held.first;
-    return held.domain;
-}
-
-void gate::anchorage::move_into(token_node& node) noexcept {
-    if (line_ != nullptr) node.line = line_;
-    if (pin_) {
-        node.pin = {.slot = pin_->slot, .domain = static_cast<std::uint16_t>(pin_->domain)};
-    }
-    line_ = nullptr;
-    pin_.reset();
-}
-
-held_key gate::anchorage::move_into_hold(runtime_core& runtime, unsigned domain) noexcept {
-    const held_key held{
-        .runtime = &runtime, .line = line_, .slot = pin_ ? pin_->slot : 0, .domain = domain};
-    line_ = nullptr;
-    pin_.reset();
-    return held;
-}
-
 // With credits that the thread has already: no shared line is touched.
 bool gate::reserve_at_hand(submitter& mine, unsigned domain, lane which, route way) noexcept {
     if (mine.in_flight_credits <= 0) [[unlikely]]

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <tokengate/detail/calls.hpp>
 #include <tokengate/error.hpp>
 
 #include "domain/worker.hpp"

@@ -333,8 +333,7 @@ TEST_CASE("a_straggler_may_enter_blocking_while_its_runtime_ends") {
     }
 }
 
-TEST_CASE(
-    "a_supervised_call_that_a_stop_turns_away_late_gives_its_node_back_once") {
+TEST_CASE("a_supervised_call_that_a_stop_turns_away_late_gives_its_node_back_once") {
     struct stopper {
         runtime& rt;
         std::shared_ptr<int> what;
