@@ -249,8 +249,8 @@ TEST_CASE("describe_lists_every_setting_with_its_source") {
     for (const char* name :
          {"cores", "workers_per_core", "arena_slots", "mailbox_capacity", "in_flight_limit",
           "memory_limit", "memory_policy", "operation_limit", "retry_stride", "spin_time",
-          "help_depth", "history", "scope", "steal", "binding", "first_core.heavy", "first_core.medium",
-          "first_core.light", "topology"}) {
+          "help_depth", "history", "scope", "steal", "binding", "first_core.heavy",
+          "first_core.medium", "first_core.light", "topology"}) {
         INFO(std::string(name));
         CHECK(contains(text, std::string("  ") + name + " "));
         CHECK(source_of(found, name) != "no such line");
