@@ -100,9 +100,10 @@ runtime_stats runtime_core::stats() const {
     // Acquire: pairs with the release in adopt().
     snapshot.operations.resize(operation_count_.load(std::memory_order_acquire));
     snapshot.domains.resize(settings_.cores);
-    crew_.for_each_worker([&](const worker& each) {
+    crew_.for_each_worker([&](worker& each) {
         domain_stats& home = snapshot.domains[each.domain_index()];
         home.queued += each.queued();
+        each.executing.inspect([&](const token_node&) { ++home.executing; });
         home.stolen += each.stolen.value();
         home.parked += each.parked.value();
         home.anchored += each.anchored.value();

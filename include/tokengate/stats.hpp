@@ -96,6 +96,8 @@ struct domain_stats {
     std::uint64_t escapes = 0;        ///< of those, tokens that belong to another: always 0
     std::uint64_t parked = 0;         ///< times that a worker went to sleep
     std::uint64_t bind_failures = 0;  ///< workers that could not be pinned
+    std::size_t executing = 0;  ///< callables on its workers at this moment, waiting ones too; a
+                                ///< stretch of a bulk is one
     std::size_t queued = 0;  ///< entries in its mailbox and on its deques at this moment, roughly
     unsigned workers = 0;    ///< threads so far, with those that stand in for blocked ones
 };

@@ -335,9 +335,11 @@ TEST_CASE("a_domain_tells_how_many_entries_wait_there") {
         keyed.post();
     }
     CHECK(rt.stats().domains[0].queued == 65);
+    CHECK(rt.stats().domains[0].executing == 1);
     gate.release();
     settle(rt);
     CHECK(rt.stats().domains[0].queued == 0);
+    CHECK(rt.stats().domains[0].executing == 0);
 }
 
 }  // namespace tokengate::test
