@@ -25,6 +25,27 @@ constexpr unsigned turn_stride = 1024;
 
 }  // namespace
 
+// A reserve is not needed any more, perhaps: it finishes what it has created, and rests until it is
+// made to stand in again.
+void worker::rest_as_reserve() noexcept {
+    while (token_node* node = pop_own(all_deques_mask)) run(*node);
+    pay();
+    settle_all();
+    if (!crew_.may_rest(*this)) return;
+    tell_all();
+    const auto needed = [&] {
+        return standing_.load(std::memory_order_seq_cst) || crew_.current_phase() >= phase::stopped;
+    };
+    while (!needed()) {
+        const event_count::ticket ticket = resumed.prepare();
+        if (needed()) {
+            resumed.cancel();
+        } else {
+            resumed.wait(ticket);
+        }
+    }
+}
+
 bool worker::run_one() noexcept {
     if (token_node* node = find()) {
         run(*node);
