@@ -82,8 +82,9 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
         if (is_pass(entry)) {
             line& from = reinterpret_cast<line&>(entry);
             take_back(from);
-            if (!paused_) found = take_first(from, husks);
-            if (tier_ != nullptr && found.node == nullptr) tier_->put_back();
+            const bool permitted = tier_ == nullptr || tier_->redeem();
+            if (permitted && !paused_) found = take_first(from, husks);
+            if (tier_ != nullptr && permitted && found.node == nullptr) tier_->put_back();
             push_passes(from);
             if (tier_ != nullptr) tier_->deal();
         } else if (is_doomed(entry)) {
@@ -126,7 +127,7 @@ void backlog::drop_pass(token_node& pass) noexcept {
     const std::scoped_lock guard(lock_);
     take_back(reinterpret_cast<line&>(pass));
     if (tier_ != nullptr) {
-        tier_->put_back();
+        if (tier_->redeem()) tier_->put_back();
         tier_->deal();
     }
     settle();
@@ -345,6 +346,7 @@ bool backlog::push_pass_into(line& to, unsigned domain, bool beyond) noexcept {
         if (!beyond) return false;
         credits.take_beyond(1);
     }
+    if (tier_ != nullptr) tier_->promise();
     ++to.passes;
     ++passes_;
     crew_.at(domain).box.push(which, to.pass);

@@ -15,12 +15,27 @@ void tier::release() noexcept {
     deal();
 }
 
+void tier::lend() noexcept {
+    const std::scoped_lock guard(lock_);
+    if (active_ != 0) --active_;
+    deal();
+}
+
+void tier::hand_over() noexcept {
+    const std::scoped_lock guard(lock_);
+    ++executed_;
+}
+
 void tier::take_again() noexcept {
     std::unique_lock guard(lock_);
     ++returning_;
-    returned_.wait(guard, [&] { return active_ < limit_; });
+    returned_.wait(guard, [&] { return active_ < limit_ || promised_ != 0; });
     --returning_;
-    ++active_;
+    if (active_ < limit_) {
+        ++active_;
+    } else {
+        --promised_;
+    }
     deal();
 }
 
@@ -37,6 +52,7 @@ void tier::remove(const backlog& member) noexcept {
 void tier::forget_all() noexcept {
     const std::scoped_lock guard(lock_);
     active_ = 0;
+    promised_ = 0;
     returning_ = 0;
     members_.clear();
 }

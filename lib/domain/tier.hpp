@@ -13,6 +13,9 @@ namespace tokengate::detail {
 
 class backlog;
 
+/// How many tiers there are in the process.
+inline constexpr std::size_t tier_count = 4;
+
 /// A number of permits, shared by all operations of a storage tier in the process.
 /// Thread safety: any thread may call anything; calls marked so need the mutex.
 class tier {
@@ -31,6 +34,16 @@ class tier {
     /// A permit that was not used. With the mutex held.
     void put_back() noexcept { --active_; }
 
+    /// A permit goes on its way with a pass. With the mutex held.
+    void promise() noexcept { ++promised_; }
+
+    /// A pass has arrived. False: a token that goes on has got its permit. With the mutex held.
+    [[nodiscard]] bool redeem() noexcept {
+        if (promised_ == 0) return false;
+        --promised_;
+        return true;
+    }
+
     /// Gives what permits there are to those who wait. With the mutex held.
     void deal() noexcept;
 
@@ -38,9 +51,13 @@ class tier {
     void release() noexcept;
 
     /// The same for as long as its token waits for another one.
-    void lend() noexcept { release(); }
+    void lend() noexcept;
 
-    /// It goes on: blocks until there is a permit, before anything new gets one.
+    /// A token has returned, and another one beneath it has its permit from now on.
+    void hand_over() noexcept;
+
+    /// It goes on: blocks until there is a permit, before anything new gets one. One that is on
+    /// its way with a pass will do: whoever could take that pass out may be waiting here.
     void take_again() noexcept;
 
     /// @throws std::bad_alloc
@@ -66,6 +83,7 @@ class tier {
     std::condition_variable returned_;
     std::size_t limit_;
     std::size_t active_ = 0;
+    std::size_t promised_ = 0;   ///< of these, permits that are on their way with passes
     std::size_t returning_ = 0;  ///< tokens that want to go on
     std::uint64_t executed_ = 0;
     std::vector<backlog*> members_;

@@ -25,8 +25,9 @@ struct all_tiers {
         for (tier& each : of) hold_over_fork(each.lock());
     }
 
-    std::array<tier, 4> of{tier(most_at_once(storage::slow)), tier(most_at_once(storage::moderate)),
-                           tier(most_at_once(storage::fast)), tier(most_at_once(storage::insane))};
+    std::array<tier, tier_count> of{
+        tier(most_at_once(storage::slow)), tier(most_at_once(storage::moderate)),
+        tier(most_at_once(storage::fast)), tier(most_at_once(storage::insane))};
 };
 
 // Null until somebody asks. Never destroyed: static destructors may end a runtime.

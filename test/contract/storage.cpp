@@ -97,9 +97,11 @@ TEST_CASE("the_limit_of_a_tier_can_be_changed_while_it_is_in_use_and_is_never_ex
 }
 
 TEST_CASE("tokens_of_a_tier_that_wait_for_each_other_do_not_starve") {
-    for (const int cores : {1, 2, 8}) {
-        INFO(cores, " domains");
-        runtime rt({.cores = cores});
+    for (const config& shape : {config{.cores = 1}, config{.cores = 2}, config{.cores = 8},
+                                config{.cores = 1, .reserve_workers = 0},
+                                config{.cores = 2, .workers_per_core = 2, .reserve_workers = 1}}) {
+        INFO(*shape.cores, " domains, ", shape.reserve_workers.value_or(16), " reserves");
+        runtime rt(shape);
         crowd present;
         std::optional<operation<int(int)>> tree;
         tree = rt.operation("tree", {.storage = storage::fast}, [&](int depth) -> int {
@@ -172,6 +174,29 @@ TEST_CASE("a_stop_with_a_deadline_ends_what_waits_for_its_storage_with_passes_un
     rt.start();
     REQUIRE(ends(op()));
     settle_locality(rt);
+}
+
+TEST_CASE("tokens_of_a_tier_on_one_stack_need_one_permit_whatever_becomes_of_the_limit") {
+    // One worker, no reserve, and room for three: a call from inside runs others on top of its
+    // token, which then wait, and find that there is one permit left for all of them.
+    runtime rt({.cores = 1, .in_flight_limit = 3, .reserve_workers = 0});
+    std::atomic<int> inside{0};
+    std::optional<operation<int(int)>> self;
+    self = rt.operation("self", {.storage = storage::fast}, [&](int depth) -> int {
+        if (++inside == 3) set_storage_limit(storage::fast, 1);
+        if (depth == 0) return 1;
+        const auto a = (*self)(depth - 1);
+        const auto b = (*self)(depth - 1);
+        return a.get() + b.get();
+    });
+    for (int i = 0; i < 5; ++i) {
+        set_storage_limit(storage::fast, 8);
+        inside = 0;
+        CHECK(result_of((*self)(5)) == 32);
+    }
+    settle_locality(rt);
+    CHECK(stats_of(storage::fast).executing == 0);
+    set_storage_limit(storage::fast, most_at_once(storage::fast));
 }
 
 }  // namespace tokengate::test
