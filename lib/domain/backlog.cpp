@@ -76,6 +76,8 @@ bool backlog::paused() const noexcept {
 
 backlog::turn backlog::exchange(token_node& entry) noexcept {
     token_node* husks = nullptr;
+    // Not linked with the others: it may have ended well, and its result lies where the link would.
+    bool is_husk = false;
     turn found;
     {
         const std::scoped_lock guard(lock_);
@@ -99,10 +101,10 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
                     found = {.node = &entry, .begun = true};
                 } else {
                     if (tier_ != nullptr) tier_->put_back();
-                    if (!keep_paused(entry)) chain_up(husks, entry);
+                    is_husk = !keep_paused(entry);
                 }
             } else if (!put_aside(home, entry)) {
-                chain_up(husks, entry);
+                is_husk = true;
             } else if (!paused_ && tier_ == nullptr) {
                 found = take_first(home, husks);
             }
@@ -114,6 +116,7 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
         settle();
     }
     drop_all(husks);
+    if (is_husk) drop_husk(entry);
     return found;
 }
 

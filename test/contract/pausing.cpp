@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -293,6 +294,27 @@ TEST_CASE("a_worker_that_waits_for_a_paused_token_goes_on_when_that_does") {
         }
         settle_locality(rt);
     }
+}
+
+TEST_CASE("what_is_left_in_a_lane_of_a_token_that_has_ended_does_not_touch_its_result") {
+    runtime rt({.cores = 1});
+    const auto inner = rt.operation("inner", {.placement = placement::staggered},
+                                    [](std::uint64_t i) { return i; });
+    const auto other = rt.operation("other", [] {});
+    std::vector<token<std::uint64_t>> kept;
+    const auto outer = rt.operation("outer", [&] {
+        for (std::uint64_t i = 1; i <= 10; ++i) {
+            kept.push_back(inner(i));
+            kept.back().wait();  // runs it here; its entry stays behind in the lane
+        }
+        inner.pause();
+    });
+    REQUIRE(ends(outer()));
+    REQUIRE(ends(other()));
+    REQUIRE(eventually([&] { return rt.stats().domains[0].queued == 0; }));
+    for (std::uint64_t i = 1; i <= 10; ++i) CHECK(kept[i - 1].get() == i);
+    inner.resume();
+    settle_locality(rt);
 }
 
 TEST_CASE("a_token_may_pause_and_resume_operations_its_own_too") {
