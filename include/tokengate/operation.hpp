@@ -93,8 +93,9 @@ class operation_handle {
 
     /// Kills all tokens of this operation that were called before, whether they run or not, as
     /// token::kill() does. Those that lie in a mailbox or a deque die when a worker comes to them,
-    /// before it would run them (one that it has just taken out may still run); all others at once. How many those were. Any thread, a token too,
-    /// which does not survive it if it is one of them. Cost: two locks, and a look at each worker.
+    /// before it would run them (one that it has just taken out may still run); all others at once.
+    /// How many those were. Any thread, a token too, which does not survive it if it is one of
+    /// them. Cost: two locks, and a look at each worker.
     /// @throws std::bad_alloc; nothing was killed then
     // NOLINTNEXTLINE(modernize-use-nodiscard): the number is for those who want to know.
     std::size_t kill(std::string_view reason = {}) const;
