@@ -66,6 +66,7 @@ int main() {
                                  return "content of " + name;
                              });
     std::vector<tg::token<std::string>> all;
+    all.reserve(5);
     for (int i = 0; i < 5; ++i) all.push_back(load("a.txt"));
     network.open();
     std::cout << all.back().get() << ", loaded " << load.stats().counts.accepted << " time\n";

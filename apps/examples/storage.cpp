@@ -31,6 +31,7 @@ int main() {
     tg::set_storage_limit(tg::storage::slow, 4);  // this disk likes it quiet
 
     std::vector<tg::token<int>> blocks;
+    blocks.reserve(40);
     for (int block = 0; block < 40; ++block) blocks.push_back(load(block));
     std::cout << "computed meanwhile: " << compute(12).get() << "\n";
 

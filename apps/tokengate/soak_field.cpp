@@ -85,9 +85,10 @@ void soak_field::declare(runtime& rt) {
     // the awaited token waits for.
     most_isolated_ = rt.settings().reserve_workers / 2;
     for (std::size_t which = 0; which < kinds_.size(); ++which) {
-        operations_.push_back(
-            rt.operation(kinds_[which].name, kinds_[which].traits,
-                         [this, which](soak_order order) { return run(which, order); }));
+        operations_.push_back(rt.operation(
+            kinds_[which].name, kinds_[which].traits,
+            // NOLINTNEXTLINE(performance-unnecessary-value-param): the operations take it so.
+            [this, which](soak_order order) { return run(which, order); }));
     }
 }
 

@@ -17,17 +17,17 @@ namespace tokengate::app {
 class soak_object {
   public:
     // Relaxed, all: a plain counter.
-    soak_object() noexcept { alive_.fetch_add(1, std::memory_order_relaxed); }
+    soak_object() noexcept { alive_now.fetch_add(1, std::memory_order_relaxed); }
     soak_object(const soak_object& /*other*/) noexcept : soak_object() {}
     soak_object& operator=(const soak_object&) noexcept = default;
-    ~soak_object() { alive_.fetch_sub(1, std::memory_order_relaxed); }
+    ~soak_object() { alive_now.fetch_sub(1, std::memory_order_relaxed); }
 
     [[nodiscard]] static std::int64_t alive() noexcept {
-        return alive_.load(std::memory_order_relaxed);
+        return alive_now.load(std::memory_order_relaxed);
     }
 
   private:
-    inline static std::atomic<std::int64_t> alive_{0};
+    inline static std::atomic<std::int64_t> alive_now{0};
 };
 
 /// The argument of all operations. Its key is what equal ones have in common.
@@ -40,6 +40,7 @@ struct soak_order {
     soak_object counted = {};
 
     template <class H>
+    // NOLINTNEXTLINE(readability-identifier-naming): Abseil's name.
     friend H AbslHashValue(H state, const soak_order& order) {
         return H::combine(std::move(state), order.key);
     }

@@ -3,6 +3,7 @@
 /// Where the tokens of one operation wait that may not run now. Protocol: backlog.md.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -37,11 +38,9 @@ struct id_horizon {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> in_store;  ///< [first, last)
 
     [[nodiscard]] bool includes(std::uint64_t id) const noexcept {
-        if (id >= next) return false;
-        for (const auto& [first, last] : in_store) {
-            if (id >= first && id < last) return false;
-        }
-        return true;
+        return id < next && std::none_of(in_store.begin(), in_store.end(), [&](const auto& each) {
+                   return id >= each.first && id < each.second;
+               });
     }
 };
 
