@@ -8,7 +8,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -29,8 +28,13 @@ int one_more(int n) { return n + 1; }
 
 const std::string reason = "a reason that is too long to be kept in a string by itself";
 
+struct kind {
+    std::string name;
+    operation_traits traits;
+};
+
 /// Each kind of trait that watches over tokens, and all of them together.
-std::vector<std::pair<std::string, operation_traits>> watched() {
+std::vector<kind> watched() {
     const retry_policy twice{.attempts = 2};
     const retry_policy later{.attempts = 2, .initial_delay = 10us};
     return {
@@ -63,18 +67,18 @@ std::vector<std::pair<std::string, operation_traits>> watched() {
 
 TEST_CASE("an_operation_without_memory_for_what_watches_over_it_is_not_declared") {
     const clean_hwloc_environment clean;
-    for (const auto& [name, traits] : watched()) {
-        INFO(name);
+    for (const kind& each : watched()) {
+        INFO(each.name);
         runtime rt(small_machine());
         int number = 0;
-        for_each_fault(false, [&, &traits = traits](const fault& which) {
-            const std::string each =
+        for_each_fault(false, [&](const fault& which) {
+            const std::string name =
                 "an operation of a long name, number " + std::to_string(++number);
             std::optional<operation<int(int)>> op;
             const ending how =
-                attempt(which, [&] { op.emplace(rt.operation(each, traits, one_more)); });
+                attempt(which, [&] { op.emplace(rt.operation(name, each.traits, one_more)); });
             CHECK(op.has_value() == how.done);
-            if (!op) op.emplace(rt.operation(each, traits, one_more));
+            if (!op) op.emplace(rt.operation(name, each.traits, one_more));
             check_it_works(rt, *op);
             return how;
         });
@@ -98,10 +102,10 @@ TEST_CASE("an_operation_that_needs_a_thread_to_keep_the_time_is_not_declared_wit
 
 TEST_CASE("a_watched_call_without_memory_accepts_nothing_and_gives_everything_back") {
     const clean_hwloc_environment clean;
-    for (const auto& [name, traits] : watched()) {
-        INFO(name);
+    for (const kind& each : watched()) {
+        INFO(each.name);
         runtime rt(small_machine());
-        const auto op = rt.operation("op", traits, [](int n, const std::string& text) {
+        const auto op = rt.operation("op", each.traits, [](int n, const std::string& text) {
             if (this_token::attempt() == 1 && n == 20) throw std::runtime_error("perhaps again");
             return n + static_cast<int>(text.size());
         });
@@ -189,12 +193,12 @@ TEST_CASE("control_without_memory_does_all_or_nothing_and_never_hangs") {
 
 TEST_CASE("what_is_asked_of_watched_operations_without_memory_changes_nothing") {
     const clean_hwloc_environment clean;
-    for (const auto& [name, traits] : watched()) {
-        INFO(name);
+    for (const kind& each : watched()) {
+        INFO(each.name);
         config wanted = small_machine();
         wanted.history = 8;
         runtime rt(wanted);
-        const auto op = rt.operation("op", traits, one_more);
+        const auto op = rt.operation("op", each.traits, one_more);
         for_each_fault(false, [&](const fault& which) {
             const ending how = attempt(which, [&] {
                 static_cast<void>(op.stats());
