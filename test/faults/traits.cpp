@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -28,10 +29,7 @@ int one_more(int n) { return n + 1; }
 
 const std::string reason = "a reason that is too long to be kept in a string by itself";
 
-struct kind {
-    std::string name;
-    operation_traits traits;
-};
+using kind = std::pair<std::string, operation_traits>;
 
 /// Each kind of trait that watches over tokens, and all of them together.
 std::vector<kind> watched() {
@@ -68,7 +66,7 @@ std::vector<kind> watched() {
 TEST_CASE("an_operation_without_memory_for_what_watches_over_it_is_not_declared") {
     const clean_hwloc_environment clean;
     for (const kind& each : watched()) {
-        INFO(each.name);
+        INFO(each.first);
         runtime rt(small_machine());
         int number = 0;
         for_each_fault(false, [&](const fault& which) {
@@ -76,9 +74,9 @@ TEST_CASE("an_operation_without_memory_for_what_watches_over_it_is_not_declared"
                 "an operation of a long name, number " + std::to_string(++number);
             std::optional<operation<int(int)>> op;
             const ending how =
-                attempt(which, [&] { op.emplace(rt.operation(name, each.traits, one_more)); });
+                attempt(which, [&] { op.emplace(rt.operation(name, each.second, one_more)); });
             CHECK(op.has_value() == how.done);
-            if (!op) op.emplace(rt.operation(name, each.traits, one_more));
+            if (!op) op.emplace(rt.operation(name, each.second, one_more));
             check_it_works(rt, *op);
             return how;
         });
@@ -103,9 +101,9 @@ TEST_CASE("an_operation_that_needs_a_thread_to_keep_the_time_is_not_declared_wit
 TEST_CASE("a_watched_call_without_memory_accepts_nothing_and_gives_everything_back") {
     const clean_hwloc_environment clean;
     for (const kind& each : watched()) {
-        INFO(each.name);
+        INFO(each.first);
         runtime rt(small_machine());
-        const auto op = rt.operation("op", each.traits, [](int n, const std::string& text) {
+        const auto op = rt.operation("op", each.second, [](int n, const std::string& text) {
             if (this_token::attempt() == 1 && n == 20) throw std::runtime_error("perhaps again");
             return n + static_cast<int>(text.size());
         });
@@ -194,11 +192,11 @@ TEST_CASE("control_without_memory_does_all_or_nothing_and_never_hangs") {
 TEST_CASE("what_is_asked_of_watched_operations_without_memory_changes_nothing") {
     const clean_hwloc_environment clean;
     for (const kind& each : watched()) {
-        INFO(each.name);
+        INFO(each.first);
         config wanted = small_machine();
         wanted.history = 8;
         runtime rt(wanted);
-        const auto op = rt.operation("op", each.traits, one_more);
+        const auto op = rt.operation("op", each.second, one_more);
         for_each_fault(false, [&](const fault& which) {
             const ending how = attempt(which, [&] {
                 static_cast<void>(op.stats());
