@@ -3,6 +3,7 @@
 /// The handle of many calls that were made at once.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -152,10 +153,8 @@ class bulk {
                 if (!is_terminal(each->state.phase())) return false;
             }
         }
-        for (const token<R>& each : tokens_) {
-            if (!each.done()) return false;
-        }
-        return true;
+        return std::all_of(tokens_.begin(), tokens_.end(),
+                           [](const token<R>& each) { return each.done(); });
     }
 
     /// Blocks until all tokens are terminal, whatever their outcomes. A worker runs them itself, or
@@ -185,10 +184,8 @@ class bulk {
                 }
             }
         }
-        for (const token<R>& each : tokens_) {
-            if (!each.wait_until(deadline)) return false;
-        }
-        return true;
+        return std::all_of(tokens_.begin(), tokens_.end(),
+                           [&](const token<R>& each) { return each.wait_until(deadline); });
     }
 
     /// Waits for all results and returns copies of them, in the order of the range; nothing for

@@ -46,7 +46,7 @@ class membership_store {
     }
 
     /// Gives up what is in store, unless it is of this chain (null: of any).
-    void give_up(const chain* except = nullptr) noexcept {
+    [[gnu::always_inline]] void give_up(const chain* except = nullptr) noexcept {
         if (count_ == 0 || chain_ == except) return;
         chain_->leave_and_release(std::exchange(count_, 0));
         show();
