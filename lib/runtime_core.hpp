@@ -95,6 +95,7 @@ class runtime_core {
     void clear_away() noexcept;
     void count_killed(const operation_core& operation, std::size_t dead) noexcept;
     std::size_t kill_condemned(operation_core& operation, std::string_view reason, bool executing);
+    void hold_back(operation_core& operation) noexcept;
     void open_again(operation_core& operation) noexcept;
     void end_pauses() noexcept;
     void outside_or_throw(const char* what) const;

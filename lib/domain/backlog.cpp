@@ -63,9 +63,7 @@ void backlog::resume() noexcept {
     const std::scoped_lock guard(lock_);
     if (!paused_) return;
     paused_ = false;
-    for_each_line([&](line& each) {
-        if (&each != &kept_) push_passes(each);
-    });
+    for_each_line([this](line& each) { push_passes(each); });
     settle();
 }
 
@@ -147,7 +145,7 @@ bool backlog::use_permit() noexcept {
     if (crew_.current_phase() >= phase::killing) return false;
     bool used = false;
     for_each_line([&](line& each) {
-        if (&each == &kept_ || used || each.passes >= each.entries || !tier_->try_take()) return;
+        if (used || each.passes >= each.entries || !tier_->try_take()) return;
         used = push_pass(each);
         if (!used) tier_->put_back();
     });
@@ -158,17 +156,39 @@ backlog::line& backlog::line_of(const token_node& node) noexcept {
     return node.anchored() ? anchored_[home_of(node)] : free_;
 }
 
-void backlog::link(line& to, token_node& node) noexcept {
+void backlog::line::append(token_node& node) noexcept {
     strand_link(node) = nullptr;
-    if (to.first == nullptr) {
-        to.first = &node;
-    } else {
-        strand_link(*to.last) = &node;
-    }
-    to.last = &node;
-    ++to.entries;
+    (first == nullptr ? first : strand_link(*last)) = &node;
+    last = &node;
+}
+
+token_node* backlog::line::take_all() noexcept {
+    last = nullptr;
+    return std::exchange(first, nullptr);
+}
+
+void backlog::count(line& in, std::size_t more) noexcept {
+    in.entries += more;
     // Relaxed, here and below: written under the mutex; others only decide by it.
-    waiting_.fetch_add(1, std::memory_order_relaxed);
+    waiting_.fetch_add(more, std::memory_order_relaxed);
+}
+
+void backlog::discount(line& in, std::size_t fewer) noexcept {
+    in.entries -= fewer;
+    waiting_.fetch_sub(fewer, std::memory_order_relaxed);
+}
+
+void backlog::link(line& to, token_node& node) noexcept {
+    to.append(node);
+    count(to, 1);
+}
+
+// False if it is a husk.
+bool backlog::set_aside(line& to, token_node& node) noexcept {
+    if (!node.state.set_aside()) return false;
+    if (node.way != route::here) crew_.give_back(crew_.in_flight, 1);
+    link(to, node);
+    return true;
 }
 
 // False if it is a husk.
@@ -178,33 +198,26 @@ bool backlog::put_aside(line& to, token_node& node) noexcept {
         if (share_of(node).aside++ == 0) {
             link(to, node);
         } else {
-            ++to.entries;
-            waiting_.fetch_add(1, std::memory_order_relaxed);
+            count(to, 1);
         }
         return true;
     }
-    const route way = node.way;
-    if (!node.state.set_aside()) return false;
-    if (way != route::here) crew_.give_back(crew_.in_flight, 1);
-    link(to, node);
-    return true;
+    return set_aside(to, node);
 }
 
 backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
     while (from.first != nullptr) {
         token_node& node = *from.first;
-        --from.entries;
-        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        discount(from, 1);
         const bool shared = is_share(node);
         if (!shared || --share_of(node).aside == 0) {
             from.first = strand_link(node);
             if (from.first == nullptr) from.last = nullptr;
         }
         if (shared) return {.node = &node, .begun = false};
-        const route way = node.way;
         for (;;) {
             if (node.state.begin_aside()) {
-                if (way != route::here) crew_.in_flight.take_beyond(1);
+                if (node.way != route::here) crew_.in_flight.take_beyond(1);
                 return {.node = &node, .begun = true};
             }
             if (node.state.phase() != token_state::waiting) {
@@ -230,12 +243,8 @@ bool backlog::pauses_end() const noexcept {
 // Of a token that has been taken out of its lane. False: a husk.
 bool backlog::keep_paused(token_node& node) noexcept {
     if (!node.state.paused() || pauses_end()) return false;
-    const route way = node.way;
-    if (!node.state.set_aside()) return false;
-    if (way != route::here) crew_.give_back(crew_.in_flight, 1);
     // It may have been resumed meanwhile: who does that looks for it afterwards.
-    link(kept_, node);
-    return true;
+    return set_aside(kept_, node);
 }
 
 bool backlog::keep_entry(token_node& node) noexcept {
@@ -265,8 +274,7 @@ void backlog::let_out(token_node& node) noexcept {
         }
         (before != nullptr ? strand_link(*before) : kept_.first) = strand_link(node);
         if (kept_.last == &node) kept_.last = before;
-        --kept_.entries;
-        waiting_.fetch_sub(1, std::memory_order_relaxed);
+        discount(kept_, 1);
         line& home = line_of(node);
         link(home, node);
         push_passes(home);
@@ -278,35 +286,28 @@ void backlog::let_out(token_node& node) noexcept {
 void backlog::resume_all() noexcept {
     const std::scoped_lock guard(lock_);
     paused_ = false;
-    token_node* each = std::exchange(kept_.first, nullptr);
-    kept_.last = nullptr;
-    waiting_.fetch_sub(std::exchange(kept_.entries, 0), std::memory_order_relaxed);
+    token_node* each = kept_.take_all();
+    discount(kept_, kept_.entries);
     while (each != nullptr) {
         token_node& node = *std::exchange(each, strand_link(*each));
         static_cast<void>(node.state.resume());
         link(line_of(node), node);
     }
-    for_each_line([&](line& which) {
-        if (&which != &kept_) push_passes(which);
-    });
+    for_each_line([this](line& which) { push_passes(which); });
     settle();
 }
 
 // Those that were killed since.
 void backlog::sweep(line& which, token_node*& husks) noexcept {
-    token_node* each = std::exchange(which.first, nullptr);
-    which.last = nullptr;
+    token_node* each = which.take_all();
     while (each != nullptr) {
         token_node& node = *std::exchange(each, strand_link(*each));
         if (!is_share(node) && node.state.phase() != token_state::waiting) {
-            --which.entries;
-            waiting_.fetch_sub(1, std::memory_order_relaxed);
+            discount(which, 1);
             chain_up(husks, node);
-            continue;
+        } else {
+            which.append(node);
         }
-        strand_link(node) = nullptr;
-        (which.first == nullptr ? which.first : strand_link(*which.last)) = &node;
-        which.last = &node;
     }
     which.sweep_at = std::max<std::size_t>(64, 2 * which.entries);
 }
@@ -374,7 +375,6 @@ void backlog::settle() noexcept {
 template <class Visit>
 void backlog::for_each_line(Visit&& visit) noexcept {
     visit(free_);
-    visit(kept_);
     for (unsigned d = 0; d < crew_.chosen().cores; ++d) visit(anchored_[d]);
 }
 
@@ -409,25 +409,22 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
     token_node* husks = nullptr;
     {
         const std::scoped_lock guard(lock_);
-        for_each_line([&](line& each) {
-            token_node* next = std::exchange(each.first, nullptr);
-            each.last = nullptr;
+        const auto kill_in = [&](line& each) {
+            token_node* next = each.take_all();
             while (next != nullptr) {
                 token_node& node = *std::exchange(next, strand_link(*next));
                 if (!all && !condemns(node)) {
-                    strand_link(node) = nullptr;
-                    (each.first == nullptr ? each.first : strand_link(*each.last)) = &node;
-                    each.last = &node;
+                    each.append(node);
                     continue;
                 }
-                const std::size_t entries = is_share(node) ? share_of(node).aside : 1;
-                each.entries -= entries;
-                waiting_.fetch_sub(entries, std::memory_order_relaxed);
+                discount(each, is_share(node) ? share_of(node).aside : 1);
                 // Those of a share are killed with the share.
                 if (!is_share(node)) static_cast<void>(node.state.resume());
                 chain_up(is_share(node) || node.state.begin_aside() ? dying : husks, node);
             }
-        });
+        };
+        for_each_line(kill_in);
+        kill_in(kept_);
         settle();
     }
     drop_all(husks);

@@ -122,6 +122,11 @@ class backlog {
   private:
     /// First in, first out, linked by strand_link().
     struct line {
+        /// Without counting.
+        void append(token_node& node) noexcept;
+        /// The first of them, and linked to it the others.
+        [[nodiscard]] token_node* take_all() noexcept;
+
         token_node pass;  ///< at its beginning: whoever takes one out finds the line
         token_node* first = nullptr;
         token_node* last = nullptr;
@@ -135,7 +140,10 @@ class backlog {
     void take_back(line& from) noexcept;
     [[nodiscard]] bool pauses_end() const noexcept;
     [[nodiscard]] bool keep_paused(token_node& node) noexcept;
+    void count(line& in, std::size_t more) noexcept;
+    void discount(line& in, std::size_t fewer) noexcept;
     void link(line& to, token_node& node) noexcept;
+    [[nodiscard]] bool set_aside(line& to, token_node& node) noexcept;
     [[nodiscard]] bool put_aside(line& to, token_node& node) noexcept;
     [[nodiscard]] turn take_first(line& from, token_node*& husks) noexcept;
     void sweep(line& which, token_node*& husks) noexcept;
@@ -144,6 +152,7 @@ class backlog {
     [[nodiscard]] bool push_pass_into(line& to, unsigned domain, bool beyond) noexcept;
     void settle() noexcept;
     [[nodiscard]] bool is_doomed(const token_node& entry) const noexcept;
+    /// All but kept_.
     template <class Visit>
     void for_each_line(Visit&& visit) noexcept;
 

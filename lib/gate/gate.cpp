@@ -305,11 +305,15 @@ void gate::stay_or_retract(const operation_core& operation, own_counter& accepte
     try {
         open_or_throw(operation);
     } catch (...) {
-        accepted.retract(count);
-        full_fence();
-        crew_.tell_quiet();
+        retract(accepted, count);
         throw;
     }
+}
+
+void gate::retract(own_counter& accepted, std::uint64_t count) noexcept {
+    accepted.retract(count);
+    full_fence();
+    crew_.tell_quiet();
 }
 
 void gate::commit_serial(token_node& node, std::uint32_t references) {

@@ -230,6 +230,7 @@ class gate {
     [[gnu::cold]] void commit_or_throw(token_node& node, own_counter& accepted);
     [[gnu::cold]] void stay_or_retract(const operation_core& operation, own_counter& accepted,
                                        std::uint64_t count);
+    [[gnu::cold]] void retract(own_counter& accepted, std::uint64_t count) noexcept;
     [[gnu::noinline]] void commit_serial(token_node& node, std::uint32_t references);
     [[gnu::noinline]] void commit_supervised(token_node& node, holders held_by, submitter& mine);
     [[gnu::always_inline]] inline void put(token_node& node, submitter& mine);

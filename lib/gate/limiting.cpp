@@ -19,11 +19,10 @@ namespace tokengate::detail {
 
 namespace {
 
-// A worker that waits for room in a limit looks after this time whether it is the only one that can
-// bring anything on. That all others wait may also be because one that was woken does not run yet:
-// so it believes that only after so many looks; and after more of them, that nobody will run what
-// lies in lanes.
-constexpr std::chrono::milliseconds look_again{1};
+// A worker that waits for room in a limit looks from time to time whether it is the only one that
+// can bring anything on. That all others wait may also be because one that was woken does not run
+// yet: so it believes that only after so many looks; and after more of them, that nobody will run
+// what lies in lanes.
 constexpr unsigned looks_at_others = 50;
 constexpr unsigned looks_at_lanes = 500;
 
@@ -202,8 +201,7 @@ token_node* gate::commit_watched(token_node& node, holders held_by,
             // its line by then, which it holds no more once it is killed.
             const auto references = static_cast<std::uint32_t>(held_by) + 2;
             if (serial) {
-                node.state.start(token_state::waiting, references);
-                if (node.line->submit(node) && node.state.admit().done) crew_.post(node);
+                commit_serial(node, references);
             } else {
                 node.state.start(token_state::admitted, references);
             }
@@ -214,9 +212,7 @@ token_node* gate::commit_watched(token_node& node, holders held_by,
         watching.commit(node);
         return &node;
     }
-    accepted.retract(1);
-    full_fence();
-    crew_.tell_quiet();
+    retract(accepted, 1);
     drop_uncommitted(node);
     if (error != nullptr) std::rethrow_exception(error);
     watching.count_coalesced();

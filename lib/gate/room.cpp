@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Room for a token: how a call gets it, and what it does while there is none.
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -11,14 +10,9 @@
 
 namespace tokengate::detail {
 
-namespace {
-
 // Credit pools wake blocked threads when a quarter is free, since waking them for every place would
 // cost far more than the place. Should the rest depend on a blocked thread, a quarter may never
-// come free; so it looks again after this time at the latest.
-constexpr std::chrono::milliseconds look_again{1};
-
-}  // namespace
+// come free; so here they look again by themselves.
 
 // The lane first: whoever finds it full has not even for a moment held an in-flight credit, which
 // another class could use. The other way round nobody is hurt: without in-flight credits all wait.

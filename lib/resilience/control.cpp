@@ -15,12 +15,6 @@
 
 namespace tokengate::detail {
 
-namespace {
-
-constexpr std::chrono::milliseconds look_again{1};
-
-}  // namespace
-
 void runtime_core::in_parent_or_throw(const char* what) const {
     if (!forked()) return;
     throw runtime_forked(std::string(what) +
@@ -33,6 +27,10 @@ void runtime_core::pause(operation_core& operation) {
     const std::scoped_lock guard(operations_lock_);
     // What drains must come to its end. stop() changes the phase first, and then takes this lock.
     if (crew_.current_phase() != phase::open) return;
+    hold_back(operation);
+}
+
+void runtime_core::hold_back(operation_core& operation) noexcept {
     operation.aside->pause();
     operation.special.store(true, std::memory_order_relaxed);
 }
@@ -54,10 +52,7 @@ void runtime_core::pause_all() {
     const std::scoped_lock guard(operations_lock_);
     if (crew_.current_phase() != phase::open) return;
     paused_ = true;
-    for_each_operation([](operation_core& each) {
-        each.aside->pause();
-        each.special.store(true, std::memory_order_relaxed);
-    });
+    for_each_operation([this](operation_core& each) { hold_back(each); });
 }
 
 void runtime_core::resume_all() {

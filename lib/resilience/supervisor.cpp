@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "resilience/supervisor.hpp"
 
+#include <functional>
 #include <optional>
+#include <random>
+#include <thread>
 #include <utility>
 
 #include "domain/backlog.hpp"
@@ -37,15 +40,11 @@ std::string explain(const char* what, std::chrono::nanoseconds limit) noexcept {
     }
 }
 
-// One for each thread: nothing depends on how good they are.
+// A sequence for each thread: nothing depends on how good they are.
 std::uint64_t some_random_number() noexcept {
-    static constinit thread_local std::uint64_t state = 0;
-    // Weyl sequence, mixed as in SplitMix64.
-    if (state == 0) state = reinterpret_cast<std::uintptr_t>(&state) ^ 0x5DEECE66DU;
-    std::uint64_t mixed = state += 0x9E3779B97F4A7C15U;
-    mixed = (mixed ^ (mixed >> 30U)) * 0xBF58476D1CE4E5B9U;
-    mixed = (mixed ^ (mixed >> 27U)) * 0x94D049BB133111EBU;
-    return mixed ^ (mixed >> 31U);
+    using engine = std::independent_bits_engine<std::minstd_rand, 64, std::uint64_t>;
+    thread_local engine numbers(std::hash<std::thread::id>{}(std::this_thread::get_id()));
+    return numbers();
 }
 
 void* claim_token(alarm& which) noexcept {

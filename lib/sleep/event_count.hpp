@@ -4,12 +4,16 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
 #include "sleep/futex.hpp"
 
 namespace tokengate::detail {
+
+/// After this time at the latest whoever waits for what may happen without an event looks again.
+inline constexpr std::chrono::milliseconds look_again{1};
 
 /// An event count: a waiter takes a ticket, looks at its condition, and sleeps unless an event has
 /// happened since; a notifier makes the condition true and counts an event.

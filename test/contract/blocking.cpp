@@ -17,39 +17,14 @@
 #include <tokengate/tokengate.hpp>
 
 #include "alerts.hpp"
+#include "failing.hpp"
 #include "hold.hpp"
 #include "locality.hpp"
 #include "scale.hpp"
 
 namespace tokengate::test {
-namespace {
 
 using namespace std::chrono_literals;
-
-// Longer than any test takes.
-constexpr auto long_time = 1h;
-
-void fail_if(bool bad) {
-    if (bad) throw std::runtime_error("on purpose");
-}
-
-/// A call that is joined: what comes of it is in the books.
-template <class Operation, class... A>
-void run(const Operation& op, A... args) {
-    op(args...).join();
-}
-
-template <class Operation, class... A>
-[[nodiscard]] bool is_refused(const Operation& op, A... args) {
-    try {
-        op(args...).join();
-        return false;
-    } catch (const operation_blocked&) {
-        return true;
-    }
-}
-
-}  // namespace
 
 TEST_CASE("an_operation_that_fails_too_often_is_blocked_and_its_calls_are_refused") {
     for (const int cores : {1, 2, 4}) {

@@ -34,11 +34,16 @@ namespace tokengate::detail {
 [[nodiscard]] token_node* commit_watched_call(token_node& node, holders held_by,
                                               std::unique_ptr<call_value> value);
 
-/// Holds the key that a call with these arguments would have.
+/// The key of a call with these arguments, which its operation sees as values of D.
+template <class... D, class... A>
+[[nodiscard]] call_key key_for(const operation_core& core, const A&... args) {
+    return core.keys == call_keys::by_arguments ? key_of_call<D...>(core, args...) : core.name_key;
+}
+
+/// Holds that key.
 template <class... D, class... A>
 [[nodiscard]] held_key hold_key_of(operation_core& core, const A&... args) {
-    return hold_key(core, core.keys == call_keys::by_arguments ? key_of_call<D...>(core, args...)
-                                                               : core.name_key);
+    return hold_key(core, key_for<D...>(core, args...));
 }
 
 /// The bytes that an argument will take beyond its token, when it is stored as a D; those of what
@@ -54,20 +59,38 @@ template <class D, bool boxed, class A>
     }
 }
 
+/// The bytes that the arguments of a call will take beyond its token; 0 if nobody measures them.
+template <class R, class... P, class... A>
+[[nodiscard]] std::size_t bytes_of_call(const operation_core& core, const A&... args) {
+    if (!core.measures) return 0;
+    return (std::size_t{0} + ... +
+            bytes_beyond_node<std::decay_t<P>, arguments_place<R, P...>::boxed>(args));
+}
+
+/// Moves the arguments into the frame of a call that was begun, which is gone if that throws.
+template <class R, class... P, class... A>
+[[gnu::always_inline]] inline void build_arguments(token_node& node, A&&... args) {
+    using arguments = arguments_place<R, P...>;
+    if constexpr (!arguments::boxed &&
+                  (std::is_nothrow_constructible_v<std::decay_t<P>, A&&> && ...)) {
+        arguments::build(node, std::forward<A>(args)...);
+    } else {
+        try {
+            arguments::build(node, std::forward<A>(args)...);
+        } catch (...) {
+            abandon_call(node);
+            throw;
+        }
+    }
+}
+
 /// make_call() for an operation whose calls are watched.
 template <class R, class... P, class... A>
 [[nodiscard, gnu::noinline]] token_node* make_watched_call(operation_core& core,
                                                            const frame_type& type, admission how,
                                                            holders held_by, A&&... args) {
-    using arguments = arguments_place<R, P...>;
-    const call_key key = core.keys == call_keys::by_arguments
-                             ? key_of_call<std::decay_t<P>...>(core, args...)
-                             : core.name_key;
-    std::size_t bytes = 0;
-    if (core.measures) {
-        bytes = (std::size_t{0} + ... +
-                 bytes_beyond_node<std::decay_t<P>, arguments::boxed>(std::as_const(args)));
-    }
+    const call_key key = key_for<std::decay_t<P>...>(core, args...);
+    const std::size_t bytes = bytes_of_call<R, P...>(core, args...);
     std::unique_ptr<call_value> value;
     if (core.coalesces) {
         value = value_of_call<std::decay_t<P>...>(core.number, std::as_const(args)...);
@@ -76,12 +99,7 @@ template <class R, class... P, class... A>
     }
     token_node* const node = begin_watched_call(core, type, how, key, bytes);
     if (node == nullptr) return nullptr;
-    try {
-        arguments::build(*node, std::forward<A>(args)...);
-    } catch (...) {
-        abandon_call(*node);
-        throw;
-    }
+    build_arguments<R, P...>(*node, std::forward<A>(args)...);
     return commit_watched_call(*node, held_by, std::move(value));
 }
 
@@ -91,20 +109,9 @@ template <class R, class... P, class... A>
                                                           const frame_type& type, admission how,
                                                           holders held_by, call_key key,
                                                           A&&... args) {
-    using arguments = arguments_place<R, P...>;
     token_node* node = begin_call(core, type, how, key);
     if (node == nullptr) return nullptr;
-    if constexpr (!arguments::boxed &&
-                  (std::is_nothrow_constructible_v<std::decay_t<P>, A&&> && ...)) {
-        arguments::build(*node, std::forward<A>(args)...);
-    } else {
-        try {
-            arguments::build(*node, std::forward<A>(args)...);
-        } catch (...) {
-            abandon_call(*node);
-            throw;
-        }
-    }
+    build_arguments<R, P...>(*node, std::forward<A>(args)...);
     commit_call(*node, held_by);
     return node;
 }
@@ -134,23 +141,11 @@ template <class R, class... P, class... A>
 [[nodiscard, gnu::noinline]] token_node* make_limited_call(operation_core& core,
                                                            const frame_type& type, admission how,
                                                            const time_limits& limits, A&&... args) {
-    using arguments = arguments_place<R, P...>;
-    const call_key key = core.keys == call_keys::by_arguments
-                             ? key_of_call<std::decay_t<P>...>(core, args...)
-                             : core.name_key;
-    std::size_t bytes = 0;
-    if (core.measures) {
-        bytes = (std::size_t{0} + ... +
-                 bytes_beyond_node<std::decay_t<P>, arguments::boxed>(std::as_const(args)));
-    }
+    const call_key key = key_for<std::decay_t<P>...>(core, args...);
+    const std::size_t bytes = bytes_of_call<R, P...>(core, args...);
     token_node* const node = begin_limited_call(core, type, how, key, bytes, limits);
     if (node == nullptr) return nullptr;
-    try {
-        arguments::build(*node, std::forward<A>(args)...);
-    } catch (...) {
-        abandon_call(*node);
-        throw;
-    }
+    build_arguments<R, P...>(*node, std::forward<A>(args)...);
     commit_call(*node, holders::caller);
     return node;
 }
