@@ -36,7 +36,7 @@ bool rate_bucket::take(steady_ns now) noexcept {
 steady_ns rate_bucket::reserve(steady_ns now) noexcept {
     used_ = used_at(now) + 1;
     at_ = std::max(at_, now);
-    constexpr auto far = static_cast<double>(std::numeric_limits<steady_ns>::max() / 2);
+    constexpr double far = static_cast<double>(std::numeric_limits<steady_ns>::max()) / 2;
     const double wait = std::ceil((used_ - burst_) / per_nanosecond_);
     return at_ + static_cast<steady_ns>(std::clamp(wait, 0.0, far));
 }
