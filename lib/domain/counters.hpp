@@ -80,6 +80,7 @@ class zeroed_table {
 
   public:
     /// @throws std::bad_alloc
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): a record may be a pointer.
     explicit zeroed_table(std::size_t size) : bytes_(size * sizeof(T)) {
         // Not calloc, which gives memory that was in use before and clears it by writing to it.
         void* pages =
