@@ -46,9 +46,14 @@ unsigned home_of(const token_node& node) noexcept {
 }
 
 kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) noexcept {
-    static_cast<void>(node.state.resume());
-    // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
-    if (!node.state.begin_execution()) {
+    // Beginning it makes the arguments ours: nobody else can run or drop them from now on. It may
+    // be paused again at any time before that.
+    bool begun = false;
+    do {
+        static_cast<void>(node.state.resume());
+        begun = node.state.begin_execution();
+    } while (!begun && node.state.phase() == token_state::admitted);
+    if (!begun) {
         if (is_pass(node)) {
             node.operation->aside->drop_pass(node);
         } else if (is_share(node)) {
