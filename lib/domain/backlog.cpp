@@ -113,8 +113,8 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
         settle();
     }
     drop_all(husks);
-    if (is_husk) drop_husk(entry);
-    return found;
+    // If it is an entry again, it is as if it came out now.
+    return is_husk && !drop_if_husk(entry) ? exchange(entry) : found;
 }
 
 // Whoever kills what waits says so first, and then takes the mutex: what is not put aside then is

@@ -48,14 +48,13 @@ void note_pace(operation_core& operation, steady_ns taken, std::size_t elements)
 
 // It is a husk; or it is paused, or was a moment ago, or will be in a moment.
 void worker::run_paused(token_node& node) noexcept {
-    while (node.state.phase() == token_state::admitted) {
+    do {
         if (node.state.paused() && node.operation->aside->keep_entry(node)) return;
         if (node.state.begin_execution()) {
             execute(node, grip::entry);
             return;
         }
-    }
-    drop_husk(node);
+    } while (!drop_if_husk(node));
 }
 
 // As run_entry().
