@@ -20,5 +20,11 @@ inline constexpr bool backlog_without_passes = false;  ///< resume() pushes no p
 inline constexpr bool retry_is_forgotten = false;      ///< nothing ends a back-off
 inline constexpr bool ringing_is_disarmed = false;     ///< disarm() is pleased with itself, always
 inline constexpr bool timer_oversleeps = false;        ///< arming an alarm wakes nobody
+inline constexpr bool place_comes_back_twice = false;  ///< a token makes room for two calls
+inline constexpr bool place_is_kept = false;           ///< a token makes room for no call
+inline constexpr bool equal_hash_is_enough = false;    ///< calls of one hash are equal
+inline constexpr bool ended_token_is_found = false;    ///< by equal calls, while its callable runs
+inline constexpr bool permit_is_not_lent = false;      ///< a token that waits keeps its own
+inline constexpr bool promise_is_not_taken = false;    ///< a token goes on with a free permit only
 
 }  // namespace tokengate::detail::mutants

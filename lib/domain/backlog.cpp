@@ -95,11 +95,10 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
             if (first && (tier_ == nullptr || tier_->try_take())) {
                 if (is_share(entry)) {
                     found = {.node = &entry, .begun = false};
-                } else if (entry.state.begin_execution()) {
+                } else if (begin_or_keep(entry, is_husk)) {
                     found = {.node = &entry, .begun = true};
-                } else {
-                    if (tier_ != nullptr) tier_->put_back();
-                    is_husk = !keep_paused(entry);
+                } else if (tier_ != nullptr) {
+                    tier_->put_back();
                 }
             } else if (!put_aside(home, entry)) {
                 is_husk = true;
@@ -114,8 +113,8 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
         settle();
     }
     drop_all(husks);
-    if (is_husk) drop_husk(entry);
-    return found;
+    // If it is an entry again, it is as if it came out now.
+    return is_husk && !drop_if_husk(entry) ? exchange(entry) : found;
 }
 
 // Whoever kills what waits says so first, and then takes the mutex: what is not put aside then is
@@ -240,7 +239,19 @@ bool backlog::pauses_end() const noexcept {
            operation_.closed.load(std::memory_order_relaxed);
 }
 
-// Of a token that has been taken out of its lane. False: a husk.
+// Of a token that has been taken out of its lane. False: it is kept, since it is paused, or it is a
+// husk. Whoever pauses and resumes it may do so between any two of these steps.
+bool backlog::begin_or_keep(token_node& node, bool& is_husk) noexcept {
+    for (;;) {
+        if (node.state.begin_execution()) return true;
+        if (pauses_end()) static_cast<void>(node.state.resume());
+        if (keep_paused(node)) return false;
+        is_husk = node.state.phase() != token_state::admitted;
+        if (is_husk) return false;
+    }
+}
+
+// As above. False: it is not paused any more, or a husk.
 bool backlog::keep_paused(token_node& node) noexcept {
     if (!node.state.paused() || pauses_end()) return false;
     // It may have been resumed meanwhile: who does that looks for it afterwards.
@@ -419,8 +430,12 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
                 }
                 discount(each, is_share(node) ? share_of(node).aside : 1);
                 // Those of a share are killed with the share.
-                if (!is_share(node)) static_cast<void>(node.state.resume());
-                chain_up(is_share(node) || node.state.begin_aside() ? dying : husks, node);
+                bool dies = is_share(node);
+                while (!dies && node.state.phase() == token_state::waiting) {
+                    static_cast<void>(node.state.resume());
+                    dies = node.state.begin_aside();
+                }
+                chain_up(dies ? dying : husks, node);
             }
         };
         for_each_line(kill_in);

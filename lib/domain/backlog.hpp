@@ -139,6 +139,7 @@ class backlog {
     [[nodiscard]] line& line_of(const token_node& node) noexcept;
     void take_back(line& from) noexcept;
     [[nodiscard]] bool pauses_end() const noexcept;
+    [[nodiscard]] bool begin_or_keep(token_node& node, bool& is_husk) noexcept;
     [[nodiscard]] bool keep_paused(token_node& node) noexcept;
     void count(line& in, std::size_t more) noexcept;
     void discount(line& in, std::size_t fewer) noexcept;

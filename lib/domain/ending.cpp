@@ -46,16 +46,18 @@ unsigned home_of(const token_node& node) noexcept {
 }
 
 kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) noexcept {
-    static_cast<void>(node.state.resume());
-    // Beginning it makes the arguments ours: nobody else can run or drop them from now on.
-    if (!node.state.begin_execution()) {
+    // Beginning it makes the arguments ours: nobody else can run or drop them from now on. It may
+    // be paused again at any time before that.
+    for (;;) {
+        static_cast<void>(node.state.resume());
+        if (node.state.begin_execution()) break;
         if (is_pass(node)) {
             node.operation->aside->drop_pass(node);
         } else if (is_share(node)) {
             owner.outside[node.operation->number].killed.add(kill_unclaimed(owner, node));
             drop_reference(node);
-        } else {
-            drop_husk(node);
+        } else if (!drop_if_husk(node)) {
+            continue;
         }
         return kill_result::husk;
     }

@@ -43,6 +43,13 @@ inline void drop_husk(token_node& node) noexcept {
     if (node.state.release_husk()) recycle(node, node.state.phase());
 }
 
+/// The same of what has come out of a lane and could not be begun. False: it is an entry again.
+[[nodiscard]] inline bool drop_if_husk(token_node& node) noexcept {
+    const state_word::given_up end = node.state.release_if_husk();
+    if (end.last) recycle(node, node.state.phase());
+    return end.done;
+}
+
 /// Leaves the token's chain and releases its pin. Once for each accepted token, when its callable
 /// has returned or it is certain that it will not run, and before anyone can see it terminal.
 inline void release_anchor(crew& owner, token_node& node) noexcept {

@@ -46,16 +46,15 @@ void note_pace(operation_core& operation, steady_ns taken, std::size_t elements)
     }
 }
 
-// It is a husk; or it is paused, or was a moment ago.
+// It is a husk; or it is paused, or was a moment ago, or will be in a moment.
 void worker::run_paused(token_node& node) noexcept {
-    while (node.state.paused()) {
-        if (node.operation->aside->keep_entry(node)) return;
-    }
-    if (node.state.begin_execution()) {
-        execute(node, grip::entry);
-    } else {
-        drop_husk(node);
-    }
+    do {
+        if (node.state.paused() && node.operation->aside->keep_entry(node)) return;
+        if (node.state.begin_execution()) {
+            execute(node, grip::entry);
+            return;
+        }
+    } while (!drop_if_husk(node));
 }
 
 // As run_entry().

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "domain/backlog.hpp"
+#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -29,7 +30,9 @@ void tier::hand_over() noexcept {
 void tier::take_again() noexcept {
     std::unique_lock guard(lock_);
     ++returning_;
-    returned_.wait(guard, [&] { return active_ < limit_ || promised_ != 0; });
+    returned_.wait(guard, [&] {
+        return active_ < limit_ || (promised_ != 0 && !mutants::promise_is_not_taken);
+    });
     --returning_;
     if (active_ < limit_) {
         ++active_;

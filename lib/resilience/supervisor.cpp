@@ -310,7 +310,15 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
     {
         // Held until the alarm is armed: whoever kills the token lets go of it afterwards.
         const std::scoped_lock guard(lock_);
-        if (!(entry_in_hand ? node.state.put_back() : node.state.leave_to_entry())) return false;
+        if (entry_in_hand) {
+            if (!node.state.put_back()) return false;
+        } else {
+            const auto left = node.state.leave_to_entry();
+            if (left == state_word::left::ended) return false;
+            // Whoever has taken its entry out has given it up: now there is one again.
+            entry_in_hand = left == state_word::left::aside;
+            if (entry_in_hand && node.way != route::here) crew_.give_back(crew_.in_flight, 1);
+        }
         // Its wait for the first attempt goes on, and so does its limit, anew.
         if (is_retry && health_ != nullptr) record.called_at = record.seen.ended_at;
         list(record);

@@ -13,6 +13,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "hold.hpp"
+#include "limited.hpp"
 #include "locality.hpp"
 #include "random.hpp"
 #include "scale.hpp"
@@ -141,6 +142,74 @@ TEST_CASE("a_stop_and_a_drain_end_the_pause_of_tokens") {
         CHECK(ran == 20);
         rt.stop();
         check_ledger(rt);
+    }
+}
+
+TEST_CASE("a_drain_ends_the_pause_of_a_token_that_comes_out_while_others_are_set_aside") {
+    for (const bool all : {false, true}) {
+        runtime rt({.cores = 1});
+        hold gate;
+        const auto held = rt.operation("held", [&] { gate.pass(); });
+        std::atomic<int> ran{0};
+        // Of a storage tier, so that whoever takes a token out asks for others first.
+        const auto op = rt.operation("op", {.storage = storage::slow}, [&] { ++ran; });
+        held();
+        REQUIRE(gate.await(1));
+        const token<void> paused = op();
+        CHECK(paused.pause());
+        std::thread draining([&] {
+            if (all) {
+                rt.drain();
+            } else {
+                op.drain();
+            }
+        });
+        int called = 1;
+        REQUIRE(eventually([&] {
+            try {
+                op.post();
+            } catch (const error&) {
+                return true;
+            }
+            ++called;
+            return false;
+        }));
+        gate.release();
+        draining.join();
+        CHECK(paused.state() == token_state::completed);
+        CHECK(ran == called);
+        rt.stop();
+        check_ledger(rt);
+    }
+}
+
+TEST_CASE("tokens_that_are_paused_and_resumed_all_the_time_are_not_lost") {
+    for (const storage tier : {storage::none, storage::slow}) {
+        for (const int how : {0, 1, 2}) {
+            INFO("way ", how);
+            runtime rt({.cores = 2});
+            std::atomic<int> ran{0};
+            const auto op = rt.operation("op", {.storage = tier}, [&] { ++ran; });
+            for (std::size_t round = 0; round < scaled(100); ++round) {
+                std::vector<token<void>> made;
+                for (int i = 0; i < 50; ++i) made.push_back(op());
+                from_threads(3, [&](int thread) {
+                    if (thread == 2 && how == 1) op.kill();
+                    if (thread == 2 && how == 2) op.cancel();
+                    for (bool any = thread != 2; any;) {
+                        any = false;
+                        for (const auto& each : made) {
+                            if (!each.pause()) continue;
+                            any = true;
+                            static_cast<void>(each.resume());
+                        }
+                    }
+                });
+                for (const auto& each : made) REQUIRE(ends(each));
+            }
+            settle_locality(rt);
+            if (how == 0) CHECK(ran == 50 * static_cast<int>(scaled(100)));
+        }
     }
 }
 

@@ -277,6 +277,35 @@ TEST_CASE("an_operation_whose_arguments_cannot_be_copied_has_no_retries") {
     CHECK_THROWS_AS(declare(0), operation_error);
 }
 
+TEST_CASE("a_token_that_was_begun_without_its_entry_tries_again_wherever_that_is_meanwhile") {
+    // Nobody stands in for those who wait, so that they begin what they wait for where it is.
+    for (const std::chrono::nanoseconds delay : {0ns, 1000ns}) {
+        runtime rt({.cores = 4, .reserve_workers = 0});
+        const auto again = rt.operation("again",
+                                        {.weight = weight::heavy,
+                                         .placement = placement::staggered,
+                                         .retry = {.attempts = 4, .initial_delay = delay}},
+                                        [](int i) {
+                                            if (this_token::attempt() < 4)
+                                                throw std::runtime_error("not yet");
+                                            return i;
+                                        });
+        const auto waits = rt.operation(
+            "waits", {.weight = weight::heavy, .placement = placement::staggered}, [&] {
+                int sum = 0;
+                for (int i = 0; i < 200; ++i) sum += again(i).get(isolated);
+                return sum;
+            });
+        for (std::size_t round = 0; round < scaled(10); ++round) {
+            std::vector<token<int>> made;
+            for (int i = 0; i < 8; ++i) made.push_back(waits());
+            for (const auto& each : made) CHECK(result_of(each) == 199 * 100);
+        }
+        settle_locality(rt);
+        CHECK(again.stats().counts.completed == again.stats().counts.accepted);
+    }
+}
+
 TEST_CASE("retries_and_kills_and_timeouts_at_random_leave_the_books_balanced") {
     seeded random;
     for (const int cores : {1, 2, 4, 8}) {

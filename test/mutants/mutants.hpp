@@ -27,5 +27,11 @@ inline const bool backlog_without_passes = chosen("backlog_without_passes");
 inline const bool retry_is_forgotten = chosen("retry_is_forgotten");
 inline const bool ringing_is_disarmed = chosen("ringing_is_disarmed");
 inline const bool timer_oversleeps = chosen("timer_oversleeps");
+inline const bool place_comes_back_twice = chosen("place_comes_back_twice");
+inline const bool place_is_kept = chosen("place_is_kept");
+inline const bool equal_hash_is_enough = chosen("equal_hash_is_enough");
+inline const bool ended_token_is_found = chosen("ended_token_is_found");
+inline const bool permit_is_not_lent = chosen("permit_is_not_lent");
+inline const bool promise_is_not_taken = chosen("promise_is_not_taken");
 
 }  // namespace tokengate::detail::mutants

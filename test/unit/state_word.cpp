@@ -86,6 +86,29 @@ TEST_CASE("a_token_that_executes_can_finish_and_no_other") {
     }
 }
 
+TEST_CASE("a_token_begun_in_place_is_left_to_its_entry_or_gets_a_new_one") {
+    state_word word;
+    word.start(token_state::admitted, 2);
+    CHECK_FALSE(word.release_if_husk().done);
+    REQUIRE(word.begin_execution_leaving_husk());
+    CHECK(word.leave_to_entry() == state_word::left::to_entry);
+    CHECK(word.phase() == token_state::admitted);
+    CHECK_FALSE(word.release_if_husk().done);
+    CHECK(word.references() == 2);
+    REQUIRE(word.begin_execution_leaving_husk());
+    const auto given_up = word.release_if_husk();
+    CHECK(given_up.done);
+    CHECK_FALSE(given_up.last);
+    CHECK(word.references() == 1);
+    CHECK(word.leave_to_entry() == state_word::left::aside);
+    CHECK(word.phase() == token_state::waiting);
+    CHECK(word.references() == 2);
+    REQUIRE(word.begin_aside());
+    REQUIRE(word.finish(token_state::killed, false).won);
+    CHECK(word.leave_to_entry() == state_word::left::ended);
+    CHECK(word.references() == 2);
+}
+
 TEST_CASE("a_token_set_aside_comes_back_or_is_killed_and_then_is_a_husk") {
     state_word word;
     word.start(token_state::admitted, 2);

@@ -169,19 +169,28 @@ class state_word {
     /// execution stack: it is to run once more. False if somebody has ended it meanwhile.
     [[nodiscard]] bool put_back() noexcept { return move_aside(token_state::executing); }
 
-    /// executing -> admitted, by a worker that has begun it in place and has taken it off its
-    /// execution stack: the husk is an entry again. False if somebody has ended it meanwhile.
-    [[nodiscard]] bool leave_to_entry() noexcept {
+    /// Where a token is that a worker has begun in place, and that is to run once more.
+    enum class left : std::uint8_t {
+        to_entry,  ///< admitted: the husk is an entry again
+        aside,     ///< waiting, set aside: its entry has come out meanwhile, and was given up
+        ended,     ///< somebody has ended it
+    };
+
+    /// Leaves the token there, by a worker that has begun it in place and has taken it off its
+    /// execution stack. If that is aside, the caller has got the reference of an entry.
+    [[nodiscard]] left leave_to_entry() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
+        std::uint32_t next = 0;
         do {
-            if (phase_of(word) != token_state::executing) return false;
-            assert((word & husk_bit) != 0);
+            if (phase_of(word) != token_state::executing) return left::ended;
+            next = (word & husk_bit) != 0
+                       ? with_phase(word, token_state::admitted) & ~husk_bit
+                       : (with_phase(word, token_state::waiting) | aside_bit) + one_reference;
             // Release: whoever begins it next knows what was done with it so far; acquire: as in
             // begin().
-        } while (
-            !word_.compare_exchange_weak(word, with_phase(word, token_state::admitted) & ~husk_bit,
-                                         std::memory_order_acq_rel, std::memory_order_relaxed));
-        return true;
+        } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return (word & husk_bit) != 0 ? left::to_entry : left::aside;
     }
 
     /// waiting, set aside -> executing, by whoever has taken it from where it was. False if it is
@@ -295,6 +304,24 @@ class state_word {
             word_.fetch_sub(one_reference | husk_bit, std::memory_order_acq_rel);
         assert((before & husk_bit) != 0 && references_of(before) > 0);
         return references_of(before) == 1;
+    }
+
+    /// What became of what has come out of a mailbox, and could not be begun.
+    struct given_up {
+        bool done = false;  ///< false: it is no husk, or an entry again
+        bool last = false;  ///< it was the last reference
+    };
+
+    /// The same if it is a husk still: a worker that has begun the token in place may leave it.
+    [[nodiscard]] given_up release_if_husk() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if ((word & husk_bit) == 0) return {};
+            // Release and acquire: as in release().
+        } while (!word_.compare_exchange_weak(word, word - (one_reference | husk_bit),
+                                              std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return {.done = true, .last = references_of(word) == 1};
     }
 
     /// Number of references at this moment, the mailbox's included.
