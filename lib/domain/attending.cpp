@@ -20,7 +20,7 @@ void worker::run_attended(token_node& node) noexcept {
         return;
     }
     if (aside.attends()) {
-        const backlog::turn next = aside.exchange(node);
+        const backlog::turn next = aside.exchange(node, isolation_ != nullptr);
         if (next.node == nullptr) return;
         if (next.doomed) {
             run_too_late(node, aside.reason());

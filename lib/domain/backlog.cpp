@@ -64,6 +64,7 @@ void backlog::resume() noexcept {
     if (!paused_) return;
     paused_ = false;
     for_each_line([this](line& each) { push_passes(each); });
+    tell_claimants();
     settle();
 }
 
@@ -72,7 +73,7 @@ bool backlog::paused() const noexcept {
     return paused_.load(std::memory_order_acquire);
 }
 
-backlog::turn backlog::exchange(token_node& entry) noexcept {
+backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
     token_node* husks = nullptr;
     // Not linked with the others: it may have ended well, and its result lies where the link would.
     bool is_husk = false;
@@ -102,7 +103,7 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
                 }
             } else if (!put_aside(home, entry)) {
                 is_husk = true;
-            } else if (!paused_ && tier_ == nullptr) {
+            } else if (!paused_ && tier_ == nullptr && !only_it) {
                 found = take_first(home, husks);
             }
             if (home.entries >= home.sweep_at) sweep(home, husks);
@@ -114,7 +115,7 @@ backlog::turn backlog::exchange(token_node& entry) noexcept {
     }
     drop_all(husks);
     // If it is an entry again, it is as if it came out now.
-    return is_husk && !drop_if_husk(entry) ? exchange(entry) : found;
+    return is_husk && !drop_if_husk(entry) ? exchange(entry, only_it) : found;
 }
 
 // Whoever kills what waits says so first, and then takes the mutex: what is not put aside then is
@@ -152,7 +153,9 @@ bool backlog::use_permit() noexcept {
 }
 
 backlog::line& backlog::line_of(const token_node& node) noexcept {
-    return node.anchored() ? anchored_[home_of(node)] : free_;
+    // Not home_of(): it may have been killed, and what it was anchored by be gone. Relaxed: it
+    // stays.
+    return node.anchored() ? anchored_[node.domain.load(std::memory_order_relaxed)] : free_;
 }
 
 void backlog::line::append(token_node& node) noexcept {
@@ -277,19 +280,11 @@ void backlog::keep(token_node& node) noexcept {
 
 void backlog::let_out(token_node& node) noexcept {
     const std::scoped_lock guard(lock_);
-    token_node* before = nullptr;
-    for (token_node* each = kept_.first; each != nullptr; each = strand_link(*each)) {
-        if (each != &node) {
-            before = each;
-            continue;
-        }
-        (before != nullptr ? strand_link(*before) : kept_.first) = strand_link(node);
-        if (kept_.last == &node) kept_.last = before;
-        discount(kept_, 1);
+    if (const auto where = find(kept_, node)) {
+        unlink(*where, node);
         line& home = line_of(node);
         link(home, node);
         push_passes(home);
-        break;
     }
     settle();
 }
@@ -305,6 +300,7 @@ void backlog::resume_all() noexcept {
         link(line_of(node), node);
     }
     for_each_line([this](line& which) { push_passes(which); });
+    tell_claimants();
     settle();
 }
 
@@ -440,6 +436,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
         };
         for_each_line(kill_in);
         kill_in(kept_);
+        tell_claimants();
         settle();
     }
     drop_all(husks);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@
 #include <tokengate/detail/frame.hpp>
 
 #include "domain/mailbox.hpp"
+#include "sleep/event_count.hpp"
 
 namespace tokengate::detail {
 
@@ -85,7 +87,42 @@ class backlog {
 
     /// For a worker that has taken an entry out: keeps it, and gives what may run now. A token
     /// comes with its permit.
-    [[nodiscard]] turn exchange(token_node& entry) noexcept;
+    /// @param only_it  nothing else may run on this stack
+    [[nodiscard]] turn exchange(token_node& entry, bool only_it) noexcept;
+
+    /// What a worker holds of a token that it has claimed.
+    enum class claimed : std::uint8_t {
+        nothing,  ///< it may not begin now
+        husk,     ///< it has begun, and its entry is still in a lane or deque
+        entry,    ///< it has begun, and its entry was here
+        share,    ///< it is a share, which may be run
+    };
+
+    /// For a worker that waits for this token, and may run it, but takes nothing out of lanes:
+    /// begins it, wherever it is, with a permit.
+    [[nodiscard]] claimed claim(token_node& node) noexcept;
+
+    /// True if claim() would be likely to begin it. If not, claimants hear when it may.
+    [[nodiscard]] bool can_claim(token_node& node) noexcept;
+
+    /// A worker that is about to sleep; on its stack.
+    class claimant {
+      public:
+        claimant(backlog& of, event_count& wake) noexcept;
+        ~claimant();
+        claimant(const claimant&) = delete;
+        claimant& operator=(const claimant&) = delete;
+
+      private:
+        friend class backlog;
+        backlog& backlog_;
+        event_count& wake_;
+        claimant* next_;
+    };
+
+    /// Those look again: a permit may be had, a pause is over, or tokens were condemned. With the
+    /// mutex held.
+    void tell_claimants() noexcept;
 
     /// For a worker that has taken the entry of a paused token out: keeps both. False if it is not
     /// paused any more.
@@ -135,11 +172,20 @@ class backlog {
         std::size_t sweep_at = 64;
     };
 
+    /// Where a token is in a line.
+    struct place {
+        line& of;
+        token_node* before = nullptr;  ///< null: it is the first
+    };
+
     // All under the mutex.
     [[nodiscard]] line& line_of(const token_node& node) noexcept;
     void take_back(line& from) noexcept;
     [[nodiscard]] bool pauses_end() const noexcept;
     [[nodiscard]] bool begin_or_keep(token_node& node, bool& is_husk) noexcept;
+    [[nodiscard]] bool may_begin(token_node& node) noexcept;
+    [[nodiscard]] std::optional<place> find(line& in, const token_node& node) noexcept;
+    void unlink(const place& where, token_node& node) noexcept;
     [[nodiscard]] bool keep_paused(token_node& node) noexcept;
     void count(line& in, std::size_t more) noexcept;
     void discount(line& in, std::size_t fewer) noexcept;
@@ -167,6 +213,7 @@ class backlog {
     line kept_;                         ///< tokens that are paused by themselves; without passes
     std::unique_ptr<line[]> anchored_;  ///< by domain
     std::size_t passes_ = 0;            ///< of all lines
+    claimant* claimants_ = nullptr;     ///< under the mutex
     unsigned next_domain_ = 0;          ///< where the next pass for a free token goes
     std::atomic<std::size_t> waiting_{0};
     std::atomic<bool> attends_{false};

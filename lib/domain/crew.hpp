@@ -96,6 +96,10 @@ class crew {
     /// there is none to be had. Whatever the answer, step_back() ends it.
     [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
 
+    /// True if all workers of this domain are blocked: nobody is left who takes anything out of its
+    /// lanes. Those hear when that comes about.
+    [[nodiscard]] bool is_deserted(unsigned domain_index) const noexcept;
+
     /// The worker goes on: a thread that stands in may rest when it has finished its token.
     void step_back(unsigned domain_index) noexcept;
 
@@ -237,6 +241,7 @@ class crew {
     [[gnu::noinline]] void wake_one(lane which, unsigned home, unsigned worker_hint) noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
+    [[nodiscard]] bool find_stand_in(domain& home) noexcept;
     [[nodiscard]] bool raise_reserve(domain& home) noexcept;
     void rest_all_reserves() noexcept;
     void kill_running_stretches(worker& busy) noexcept;

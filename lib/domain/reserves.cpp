@@ -8,10 +8,25 @@
 
 namespace tokengate::detail {
 
+bool crew::is_deserted(unsigned domain_index) const noexcept {
+    // Relaxed: who has not heard of it yet, will.
+    return at(domain_index).surplus.load(std::memory_order_relaxed) <=
+           -static_cast<int>(settings_.workers_per_core);
+}
+
 bool crew::stand_in(unsigned domain_index) noexcept {
     // In a child process the lock may be held for ever.
     if (current_phase() == phase::forked) return false;
     domain& home = at(domain_index);
+    if (find_stand_in(home)) return true;
+    if (!is_deserted(domain_index)) return false;
+    // Those of them that count on others must not any more.
+    const unsigned count = home.worker_count();
+    for (unsigned i = 0; i < count; ++i) home.worker_at(i).wake.notify_all();
+    return false;
+}
+
+bool crew::find_stand_in(domain& home) noexcept {
     const std::scoped_lock guard(home.reserve_lock);
     // Relaxed: the lock orders the writes; worker::loop only looks whether it should come here.
     const int surplus = home.surplus.load(std::memory_order_relaxed);

@@ -121,7 +121,8 @@ bool worker::run_newest(token_node& awaited, bool alone) noexcept {
 // What may wait in a backlog begins when its entry is taken; what may be put back had better.
 bool worker::begins_in_place(const token_node& node, bool alone) const noexcept {
     return (alone || !node.operation->needs_entries) && !node.state.paused() &&
-           !(crew_.attention() && node.operation->aside->attends());
+           !(crew_.attention() &&
+             (node.operation->aside->attends() || node.operation->aside->condemns(node)));
 }
 
 bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
@@ -131,7 +132,7 @@ bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }
-    if (!begins_in_place(awaited, alone)) return false;
+    if (!begins_in_place(awaited, alone)) return run_claimed(awaited, alone, std::nullopt);
     // Its entry in a mailbox or deque becomes a husk.
     if (!awaited.state.begin_execution_leaving_husk()) return run_share(awaited, std::nullopt);
     if (crew_.current_phase() >= phase::killing) [[unlikely]] {
@@ -156,11 +157,17 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         if (open ? run_one() : help()) continue;
         // Its turn may have come since: a token of a strand, above all.
         if (deadline && is_share(awaited)) {
-            if (may_run(awaited) && run_share(awaited, deadline)) break;
+            if (may_run(awaited) &&
+                (begins_in_place(awaited, alone) ? run_share(awaited, deadline)
+                                                 : run_claimed(awaited, alone, deadline))) {
+                break;
+            }
         } else if (run_awaited(awaited, alone)) {
             break;
         }
         settle_all();
+        const auto ours = [&] { return runtime_of(awaited) == runtime(); };
+        if (!open && crew_.attention() && ours() && kill_condemned(awaited)) break;
         if (!open && !other) {
             other.emplace(*this);
             alone = !other->found();
@@ -176,6 +183,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         if (seen == token_state::admitted && may_run(awaited) && begins_in_place(awaited, alone)) {
             continue;
         }
+        std::optional<backlog::claimant> claims;
         if (open) {
             idle_.announce(idle_number_);
             if (token_node* node = find()) {
@@ -183,6 +191,15 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                 listed.reset();
                 run(*node);
                 continue;
+            }
+        } else {
+            if (!alone && crew_.is_deserted(home_.number)) {
+                alone = true;
+                continue;
+            }
+            if (ours()) {
+                claims.emplace(*awaited.operation->aside, wake);
+                if (may_go_on(awaited, alone)) continue;
             }
         }
         full_fence();

@@ -47,6 +47,12 @@ struct share {
         return number < stretches ? std::optional(number) : std::nullopt;
     }
 
+    /// True if a stretch is left that nobody has claimed.
+    [[nodiscard]] bool has_unclaimed() const noexcept {
+        // Relaxed: as in claim(), which decides.
+        return cursor.load(std::memory_order_relaxed) < stretches;
+    }
+
     static constexpr std::uint64_t one_stretch = std::uint64_t{1} << 32U;
 };
 

@@ -2,6 +2,7 @@
 #include "domain/tier.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "domain/backlog.hpp"
 #include "mutants.hpp"
@@ -77,6 +78,8 @@ void tier::deal() noexcept {
         next_ = (next_ + 1) % members_.size();
         refused = members_[next_]->use_permit() ? 0 : refused + 1;
     }
+    if (!std::exchange(wanted_, false)) return;
+    for (backlog* each : members_) each->tell_claimants();
 }
 
 tier::snapshot tier::look() const noexcept {

@@ -47,6 +47,25 @@ class tier {
     /// Gives what permits there are to those who wait. With the mutex held.
     void deal() noexcept;
 
+    /// True if a worker may begin the token that it waits for; if not, it hears when it may be so.
+    /// A permit that is on its way with a pass will do, as below. With the mutex held.
+    [[nodiscard]] bool can_claim() noexcept {
+        if (returning_ == 0 && (active_ < limit_ || promised_ != 0)) return true;
+        wanted_ = true;
+        return false;
+    }
+
+    /// Takes a permit for that. False: there is none. With the mutex held.
+    [[nodiscard]] bool claim() noexcept {
+        if (!can_claim()) return false;
+        if (active_ < limit_) {
+            ++active_;
+        } else {
+            --promised_;
+        }
+        return true;
+    }
+
     /// A token has returned: its permit goes to the next one that waits.
     void release() noexcept;
 
@@ -85,6 +104,7 @@ class tier {
     std::size_t active_ = 0;
     std::size_t promised_ = 0;   ///< of these, permits that are on their way with passes
     std::size_t returning_ = 0;  ///< tokens that want to go on
+    bool wanted_ = false;        ///< somebody wants to hear of the next permit
     std::uint64_t executed_ = 0;
     std::vector<backlog*> members_;
     std::size_t next_ = 0;  ///< whose turn it is

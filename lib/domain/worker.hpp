@@ -337,6 +337,10 @@ class alignas(64) worker {
     [[nodiscard]] bool may_nest() const noexcept;
     [[nodiscard]] bool begins_in_place(const token_node& node, bool alone) const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
+    [[nodiscard]] bool kill_condemned(token_node& awaited) noexcept;
+    [[nodiscard]] bool run_claimed(token_node& awaited, bool alone,
+                                   std::optional<steady_ns> deadline) noexcept;
+    [[nodiscard]] bool may_go_on(token_node& awaited, bool alone) noexcept;
     [[nodiscard]] work_deque& at(deque_kind kind) noexcept {
         return deques_[static_cast<std::size_t>(kind)];
     }
