@@ -71,7 +71,8 @@ class operation_handle {
     /// @endcode
     /// Tokens that wait so do not count towards `in_flight_limit`; calls block, or are refused,
     /// when as many wait. Of a serial key only the first one does, the others wait in line behind
-    /// it: calls with serial keys block, or are refused, when half of the room is taken.
+    /// it: calls of this operation with serial keys, and of others behind it, block, or are
+    /// refused, when half of the room is taken.
     /// @throws runtime_forked in a child process (so do the following)
     void pause() const;
 

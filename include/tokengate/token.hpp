@@ -132,9 +132,10 @@ class token_handle {
     bool kill(std::string_view reason) const { return detail::kill(node("kill"), reason); }
 
     /// Keeps a token that has not begun from beginning, until resume(). Others pass it by, but for
-    /// those with the same serial key, which wait behind it. Its queue_timeout goes on, and it can
-    /// be killed. Ends, too, when the runtime stops or drains, or its operation does. True: it is
-    /// paused; false: it has begun, or ended. Any thread. One read-modify-write.
+    /// those with the same serial key, which wait behind it, and block their callers when half of
+    /// the room is taken. Its queue_timeout goes on, and it can be killed. Ends, too, when the
+    /// runtime stops or drains, or its operation does. True: it is paused; false: it has begun, or
+    /// ended. Any thread. One read-modify-write.
     // NOLINTNEXTLINE(modernize-use-nodiscard): the answer is for those who want to know.
     bool pause() const { return detail::pause(node("pause")); }
 

@@ -30,9 +30,10 @@ void drop_all(token_node* husks) noexcept {
 backlog::backlog(crew& owner, operation_core& operation, tier* permits)
     : crew_(owner),
       operation_(operation),
+      domains_(owner.chosen().cores),
       tier_(permits),
       lock_(permits != nullptr ? permits->lock() : own_lock_),
-      anchored_(std::make_unique<line[]>(owner.chosen().cores)),
+      anchored_(std::make_unique<line[]>(domains_)),
       next_domain_(owner.chosen().first_core[index_of(operation.weight_class)]) {
     for_each_line([&](line& each) {
         // Executing: nobody can begin it.
@@ -56,6 +57,7 @@ backlog::~backlog() {
 void backlog::pause() noexcept {
     const std::scoped_lock guard(lock_);
     paused_ = true;
+    hold_lines_up();
     settle();
 }
 
@@ -63,6 +65,7 @@ void backlog::resume() noexcept {
     const std::scoped_lock guard(lock_);
     if (!paused_) return;
     paused_ = false;
+    hold_lines_up();
     for_each_line([this](line& each) { push_passes(each); });
     tell_claimants();
     settle();
@@ -182,6 +185,7 @@ void backlog::discount(line& in, std::size_t fewer) noexcept {
 
 void backlog::link(line& to, token_node& node) noexcept {
     to.append(node);
+    hold_line_up(node);
     count(to, 1);
 }
 
@@ -219,6 +223,7 @@ backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
         if (shared) return {.node = &node, .begun = false};
         for (;;) {
             if (node.state.begin_aside()) {
+                if (node.serial) node.line->hold_up(false);
                 if (node.way != route::here) crew_.in_flight.take_beyond(1);
                 return {.node = &node, .begun = true};
             }
@@ -379,12 +384,6 @@ void backlog::settle() noexcept {
     }
 }
 
-template <class Visit>
-void backlog::for_each_line(Visit&& visit) noexcept {
-    visit(free_);
-    for (unsigned d = 0; d < crew_.chosen().cores; ++d) visit(anchored_[d]);
-}
-
 void backlog::condemn(id_horizon before, std::string_view reason) {
     std::string why(reason);
     const std::scoped_lock guard(condemned_lock_);
@@ -431,6 +430,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
                     static_cast<void>(node.state.resume());
                     dies = node.state.begin_aside();
                 }
+                if (dies && node.serial) node.line->hold_up(false);
                 chain_up(dies ? dying : husks, node);
             }
         };

@@ -105,6 +105,10 @@ class backlog {
     /// True if claim() would be likely to begin it. If not, claimants hear when it may.
     [[nodiscard]] bool can_claim(token_node& node) noexcept;
 
+    /// A token that was set aside with its turn has been killed: its line goes on. Before it leaves
+    /// that.
+    void let_line_go(token_node& node) noexcept;
+
     /// A worker that is about to sleep; on its stack.
     class claimant {
       public:
@@ -181,6 +185,8 @@ class backlog {
     // All under the mutex.
     [[nodiscard]] line& line_of(const token_node& node) noexcept;
     void take_back(line& from) noexcept;
+    void hold_line_up(token_node& node) noexcept;
+    void hold_lines_up() noexcept;
     [[nodiscard]] bool pauses_end() const noexcept;
     [[nodiscard]] bool begin_or_keep(token_node& node, bool& is_husk) noexcept;
     [[nodiscard]] bool may_begin(token_node& node) noexcept;
@@ -201,10 +207,14 @@ class backlog {
     [[nodiscard]] bool is_doomed(const token_node& entry) const noexcept;
     /// All but kept_.
     template <class Visit>
-    void for_each_line(Visit&& visit) noexcept;
+    void for_each_line(Visit&& visit) noexcept {
+        visit(free_);
+        for (unsigned d = 0; d < domains_; ++d) visit(anchored_[d]);
+    }
 
     crew& crew_;
     operation_core& operation_;
+    const unsigned domains_;
     tier* const tier_;
     std::mutex own_lock_;
     std::mutex& lock_;                 ///< its own, or that of its tier

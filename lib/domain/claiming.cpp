@@ -51,6 +51,7 @@ backlog::claimed backlog::claim(token_node& node) noexcept {
         if (node.state.begin_execution_leaving_husk()) result = claimed::husk;
     } else if (node.state.begin_aside()) {
         unlink(*where, node);
+        if (node.serial) node.line->hold_up(false);
         if (node.way != route::here) crew_.in_flight.take_beyond(1);
         result = claimed::entry;
     }

@@ -157,6 +157,10 @@ void end_waiting(token_node& node, state_word::condemned found, token_state outc
     // One that ran beyond all limits comes back without a credit.
     if (!found.aside && node.way != route::here) owner.give_back(owner.in_flight, 1);
     const bool had_turn = found.aside || found.was == token_state::admitted;
+    // In a child process its lock may be held for ever.
+    if (found.aside && node.serial && owner.current_phase() != phase::forked) {
+        node.operation->aside->let_line_go(node);
+    }
     static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome));
 }
 

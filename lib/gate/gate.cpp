@@ -90,7 +90,7 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
                                 call_key key) {
     if (operation.supervised) return begin_supervised(operation, type, how, key, 0, nullptr);
     if (!may_come_in(operation, how)) return nullptr;
-    return operation.anchors ? begin_anchored(operation, type, how, key)
+    return operation.anchors ? begin_in_line(operation, type, how, key)
                              : begin_free(operation, type, how);
 }
 
@@ -118,7 +118,7 @@ token_node* gate::begin_supervised(operation_core& operation, const frame_type& 
     const frame_type& used = supervised_frame(type);
     call_limits::hold held(watching.limits(), node_sizes[used.size_class] + bytes);
     if (watching.limits().any() && !pass_limits(operation, how, held)) return nullptr;
-    token_node* const node = operation.anchors ? begin_anchored(operation, used, how, key)
+    token_node* const node = operation.anchors ? begin_in_line(operation, used, how, key)
                                                : begin_free(operation, used, how);
     if (node != nullptr) {
         watching.attach(*node, held.move_out(), own);
@@ -174,8 +174,8 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
     room.fixed = sticky || outer != nullptr;
     room.line = anchor.line();
     if (operation.serial && crew_.attention() &&
-        fills_up(operation, room.where.domain, room.which) &&
-        !wait_for_line(operation, how, room.where.domain, room.which)) [[unlikely]] {
+        fills_up(operation, *room.line, room.where.domain, room.which) &&
+        !wait_for_line(operation, how, *room.line, room.where.domain, room.which)) [[unlikely]] {
         mine.counts[operation.number].refused.add();
         return nullptr;
     }

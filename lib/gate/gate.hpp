@@ -200,12 +200,14 @@ class gate {
     [[gnu::cold, nodiscard]] bool reserve_slowly(const operation_core& operation, reservation& room,
                                                  admission how);
     [[nodiscard]] bool is_full(const operation_core& operation) const noexcept;
-    [[nodiscard]] bool fills_up(const operation_core& operation, unsigned domain,
-                                lane which) noexcept;
+    [[nodiscard]] bool fills_up(const operation_core& operation, const strand& line,
+                                unsigned domain, lane which, std::int64_t taken = 0) noexcept;
     template <class Full>
     [[nodiscard]] bool wait_while(const operation_core& operation, admission how, Full&& is_so);
     [[gnu::cold, nodiscard]] bool wait_for_line(const operation_core& operation, admission how,
-                                                unsigned domain, lane which);
+                                                const strand& line, unsigned domain, lane which);
+    [[nodiscard]] token_node* begin_in_line(operation_core& operation, const frame_type& type,
+                                            admission how, call_key key);
     [[gnu::cold, nodiscard]] bool wait_for_backlog(const operation_core& operation, admission how);
     [[nodiscard]] bool reserve_beyond(submitter& mine, weight weight_class, reservation& room,
                                       const worker& self, bool stalled);

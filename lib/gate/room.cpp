@@ -6,6 +6,7 @@
 
 #include "domain/worker.hpp"
 #include "gate/gate.hpp"
+#include "locality/strands.hpp"
 #include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
@@ -108,11 +109,13 @@ bool gate::is_full(const operation_core& operation) const noexcept {
 }
 
 // Those that wait for the turn of a paused token keep their room: so they get half of what there is
-// at most, and the rest is for others.
-bool gate::fills_up(const operation_core& operation, unsigned domain, lane which) noexcept {
-    if (!operation.aside->paused()) return false;
-    const auto half_gone = [](const credit_pool& pool) {
-        return 2 * pool.available() <= pool.total();
+// at most, never the last place, and the rest is for others.
+bool gate::fills_up(const operation_core& operation, const strand& line, unsigned domain,
+                    lane which, std::int64_t taken) noexcept {
+    if (!operation.aside->paused() && !line.held_up()) return false;
+    const auto half_gone = [&](const credit_pool& pool) {
+        const std::int64_t left = pool.available() + taken;
+        return left <= 1 || 2 * left <= pool.total();
     };
     return half_gone(crew_.in_flight) || half_gone(crew_.at(domain).box.credits(which));
 }
@@ -150,9 +153,25 @@ bool gate::wait_for_backlog(const operation_core& operation, admission how) {
     return wait_while(operation, how, [&] { return is_full(operation); });
 }
 
-bool gate::wait_for_line(const operation_core& operation, admission how, unsigned domain,
-                         lane which) {
-    return wait_while(operation, how, [&] { return fills_up(operation, domain, which); });
+bool gate::wait_for_line(const operation_core& operation, admission how, const strand& line,
+                         unsigned domain, lane which) {
+    return wait_while(operation, how, [&] { return fills_up(operation, line, domain, which); });
+}
+
+// An anchored token, which may have to wait behind a paused one.
+token_node* gate::begin_in_line(operation_core& operation, const frame_type& type, admission how,
+                                call_key key) {
+    for (;;) {
+        token_node* const node = begin_anchored(operation, type, how, key);
+        // What workers call may go beyond.
+        if (node == nullptr || !node->serial || worker::current_of(crew_) != nullptr) return node;
+        // Several may have come in at once.
+        const unsigned home = node->domain.load(std::memory_order_relaxed);
+        if (!fills_up(operation, *node->line, home, lane_of(node->weight_class, true), 1)) {
+            return node;
+        }
+        abandon(*node);
+    }
 }
 
 // For a worker that is at the limit and has found nothing to run first: everything in flight may

@@ -77,6 +77,14 @@ class alignas(64) strand {
         return next;
     }
 
+    /// Whose turn it is, is paused (lib/domain/backlog.md): the others wait for longer than for a
+    /// callable. By whoever has set that token aside, while it has the turn.
+    void hold_up(bool now) noexcept {
+        // Relaxed: decided by the mutex of a backlog; others only decide by it.
+        held_up_.store(now, std::memory_order_relaxed);
+    }
+    [[nodiscard]] bool held_up() const noexcept { return held_up_.load(std::memory_order_relaxed); }
+
   private:
     friend class strand_table;
 
@@ -126,6 +134,7 @@ class alignas(64) strand {
     const key_id key_;
     std::atomic<std::uintptr_t> next_{0};
     std::atomic<strand*> next_retired_{nullptr};  ///< once it is unlinked
+    std::atomic<bool> held_up_{false};
 };
 
 static_assert(sizeof(strand) == 64, "a strand takes one cache line");
