@@ -231,8 +231,10 @@ backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
                 chain_up(husks, node);
                 break;
             }
-            if (pauses_end()) static_cast<void>(node.state.resume());
-            if (node.state.paused()) {
+            // Not both: who pauses it in between may not resume it any more.
+            if (pauses_end()) {
+                static_cast<void>(node.state.resume());
+            } else if (node.state.paused()) {
                 link(kept_, node);
                 break;
             }
@@ -276,8 +278,7 @@ bool backlog::keep_entry(token_node& node) noexcept {
 
 void backlog::keep(token_node& node) noexcept {
     const std::scoped_lock guard(lock_);
-    if (pauses_end()) static_cast<void>(node.state.resume());
-    line& to = node.state.paused() ? kept_ : line_of(node);
+    line& to = node.state.paused() && !pauses_end() ? kept_ : line_of(node);
     link(to, node);
     if (&to != &kept_) push_passes(to);
     settle();

@@ -183,6 +183,31 @@ TEST_CASE("a_drain_ends_the_pause_of_a_token_that_comes_out_while_others_are_set
     }
 }
 
+TEST_CASE("a_token_that_is_paused_again_and_again_while_its_operation_drains_runs") {
+    runtime rt({.cores = 1});
+    const auto held = rt.operation("held", [](hold* gate) { gate->pass(); });
+    const auto op = rt.operation("op", [](int i) { return i; });
+    for (std::size_t round = 0; round < scaled(300); ++round) {
+        hold gate;
+        const token<void> first = held(&gate);
+        REQUIRE(gate.await(1));
+        const token<int> made = op(7);
+        REQUIRE(made.pause());
+        std::atomic<bool> over{false};
+        // Nobody resumes it.
+        std::thread insistent([&] {
+            while (!over) static_cast<void>(made.pause());
+        });
+        gate.release();
+        first.wait();
+        op.drain();
+        over = true;
+        insistent.join();
+        CHECK(result_of(made) == 7);
+        op.resume();
+    }
+}
+
 TEST_CASE("tokens_that_are_paused_and_resumed_all_the_time_are_not_lost") {
     for (const storage tier : {storage::none, storage::slow}) {
         for (const int how : {0, 1, 2}) {

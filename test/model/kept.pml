@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// A token that is paused by itself: lib/domain/backlog.md, "Tokens that are paused by themselves",
+// explains it with the same words; the code is in worker::run_paused and lib/domain/backlog.cpp.
+//
+// What is proved, for every interleaving of workers, threads that pause and resume the token, one
+// that drains its operation, and a killer:
+//   - the token ends exactly once, by running or by being killed, if each pause is followed by a
+//     resume, or its operation drains (it would stay behind in a lane or in a list otherwise: an
+//     invalid end state);
+//   - it does not begin while it is paused;
+//   - its node is not given up while its entry or its place in a list refers to it, and is given up
+//     in the end.
+//
+// One token, one lane. The state word changes at any time, also while the mutex is held.
+//
+// Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS (with -DDRAINS: a token that is killed while it
+// is kept is given up by who empties the list).
+
+#ifndef PAUSERS
+#define PAUSERS 1
+#endif
+#ifndef PAUSES
+#define PAUSES 2
+#endif
+
+mtype = { admitted, aside, executing, ended };
+mtype = { nowhere, kept, line };
+
+// The state word.
+mtype phase = admitted;
+bool paused = false;
+bool husk = false;
+
+bool entry = true;       // the runtime's reference: an entry or a place in a list refers to the node
+mtype place = nowhere;   // in which list it is
+chan lane = [3] of { bool };  // true: the entry; false: a pass
+byte passes = 0;
+byte ends = 0;
+bool drains = false;     // pauses have come to their end
+bool mutex = false;
+
+inline lock() { atomic { !mutex -> mutex = true } }
+inline unlock() { mutex = false }
+
+// As begin_execution() and begin_aside(): one step, and only if it is not paused.
+inline begin(from, begun) {
+    atomic {
+        begun = (phase == from && !paused);
+        if
+        :: begun -> phase = executing
+        :: else
+        fi
+    }
+}
+
+inline execute() {
+    atomic {
+        assert(phase == executing && entry);
+        phase = ended;
+        ends++;
+        entry = false
+    }
+}
+
+inline drop_if_husk(dropped) {
+    atomic {
+        dropped = husk;
+        if
+        :: husk -> assert(entry); husk = false; entry = false
+        :: else
+        fi
+    }
+}
+
+inline push_pass() {
+    passes++;
+    lane ! false
+}
+
+inline end_pause() {
+    if
+    :: drains -> paused = false
+    :: else
+    fi
+}
+
+// For who has taken its entry out.
+inline keep_entry(keeps) {
+    lock();
+    end_pause();
+#ifdef BROKEN_KEPT_UNSEEN
+    keeps = true;
+#else
+    keeps = (paused && !drains);
+#endif
+    if
+    :: keeps ->
+        atomic {
+            keeps = (phase == admitted);
+            if
+            :: keeps -> phase = aside; place = kept
+            :: else
+            fi
+        }
+    :: else
+    fi;
+    unlock()
+}
+
+inline run_paused() {
+    do
+    :: if
+       :: paused -> keep_entry(done)
+       :: else -> done = false
+       fi;
+       if
+       :: done -> break
+       :: else
+       fi;
+       begin(admitted, done);
+       if
+       :: done -> execute(); break
+       :: else
+       fi;
+#ifdef BROKEN_TAKEN_FOR_A_HUSK
+       assert(entry); entry = false; break
+#else
+       drop_if_husk(done);
+       if
+       :: done -> break
+       :: else
+       fi
+#endif
+    od
+}
+
+// For who has taken a pass out.
+inline take_first() {
+    lock();
+    passes--;
+    do
+    :: place == line ->
+        begin(aside, done);
+        if
+        :: done -> place = nowhere; break
+        :: else
+        fi;
+        if
+        :: phase == ended -> place = nowhere; drop_if_husk(done); assert(done); done = false; break
+        :: else
+        fi;
+#ifdef BROKEN_KEPT_WHILE_IT_DRAINS
+        end_pause();
+        if
+        :: paused -> place = kept; break
+        :: else
+        fi
+#else
+        if
+        :: drains -> paused = false
+        :: !drains && paused -> place = kept; break
+        :: else
+        fi
+#endif
+    :: else -> done = false; break
+    od;
+    unlock();
+    if
+    :: done -> execute()
+    :: else
+    fi
+}
+
+proctype worker() {
+    bool is_entry, done;
+    do
+    :: lane ? is_entry ->
+        if
+        :: is_entry ->
+            begin(admitted, done);
+            if
+            :: done -> execute()
+            :: else -> run_paused()
+            fi
+        :: else -> take_first()
+        fi
+    :: atomic { !entry && len(lane) == 0 && passes == 0 -> break }
+    od
+}
+
+inline let_out() {
+    lock();
+    if
+    :: place == kept -> place = line; push_pass()
+    :: else
+    fi;
+    unlock()
+}
+
+proctype pauser() {
+    byte p;
+    bool was;
+    for (p : 1 .. PAUSES) {
+        atomic {
+            if
+            :: phase == admitted || phase == aside -> paused = true
+            :: else
+            fi
+        };
+#ifdef DRAINS
+        // It may never be resumed.
+        if
+        :: break
+        :: skip
+        fi;
+#endif
+#ifdef BROKEN_LOOKS_BEFORE
+        let_out();
+#endif
+        atomic { was = (paused && (phase == admitted || phase == aside)); paused = (paused && !was) };
+#ifndef BROKEN_LOOKS_BEFORE
+        if
+        :: was -> let_out()
+        :: else
+        fi
+#endif
+    }
+}
+
+#ifdef DRAINS
+proctype drainer() {
+#ifndef BROKEN_DRAINS_AFTERWARDS
+    drains = true;
+#endif
+    lock();
+    if
+    :: place == kept -> paused = false; place = line; push_pass()
+    :: else
+    fi;
+    unlock();
+    drains = true
+}
+#endif
+
+#ifdef KILLS
+proctype killer() {
+    atomic {
+        if
+        :: phase == admitted || phase == aside ->
+            // Executing in name only; then killed. Its entry or its place stays, as a husk.
+            phase = ended; ends++; husk = true; paused = false
+        :: else
+        fi
+    }
+}
+#endif
+
+init {
+    byte i;
+    atomic {
+        lane ! true;
+        run worker();
+        run worker();
+        for (i : 1 .. PAUSERS) { run pauser() }
+#ifdef DRAINS
+        run drainer();
+#endif
+#ifdef KILLS
+        run killer()
+#endif
+    }
+    (_nr_pr == 1);
+    assert(ends == 1);
+    assert(!entry && place == nowhere && passes == 0)
+}
