@@ -197,6 +197,14 @@ bool backlog::set_aside(line& to, token_node& node) noexcept {
     return true;
 }
 
+// The other way round: begins it. False: it is paused, or a husk.
+bool backlog::bring_back(token_node& node) noexcept {
+    if (!node.state.begin_aside()) return false;
+    if (node.serial) node.line->hold_up(false);
+    if (node.way != route::here) crew_.in_flight.take_beyond(1);
+    return true;
+}
+
 // False if it is a husk.
 bool backlog::put_aside(line& to, token_node& node) noexcept {
     if (is_share(node)) {
@@ -222,11 +230,7 @@ backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
         }
         if (shared) return {.node = &node, .begun = false};
         for (;;) {
-            if (node.state.begin_aside()) {
-                if (node.serial) node.line->hold_up(false);
-                if (node.way != route::here) crew_.in_flight.take_beyond(1);
-                return {.node = &node, .begun = true};
-            }
+            if (bring_back(node)) return {.node = &node, .begun = true};
             if (node.state.phase() != token_state::waiting) {
                 chain_up(husks, node);
                 break;

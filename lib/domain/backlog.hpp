@@ -197,6 +197,7 @@ class backlog {
     void discount(line& in, std::size_t fewer) noexcept;
     void link(line& to, token_node& node) noexcept;
     [[nodiscard]] bool set_aside(line& to, token_node& node) noexcept;
+    [[nodiscard]] bool bring_back(token_node& node) noexcept;
     [[nodiscard]] bool put_aside(line& to, token_node& node) noexcept;
     [[nodiscard]] turn take_first(line& from, token_node*& husks) noexcept;
     void sweep(line& which, token_node*& husks) noexcept;

@@ -49,10 +49,8 @@ backlog::claimed backlog::claim(token_node& node) noexcept {
     claimed result = claimed::nothing;
     if (!where) {
         if (node.state.begin_execution_leaving_husk()) result = claimed::husk;
-    } else if (node.state.begin_aside()) {
+    } else if (bring_back(node)) {
         unlink(*where, node);
-        if (node.serial) node.line->hold_up(false);
-        if (node.way != route::here) crew_.in_flight.take_beyond(1);
         result = claimed::entry;
     }
     if (tier_ != nullptr && result == claimed::nothing) {

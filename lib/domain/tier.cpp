@@ -35,11 +35,7 @@ void tier::take_again() noexcept {
         return active_ < limit_ || (promised_ != 0 && !mutants::promise_is_not_taken);
     });
     --returning_;
-    if (active_ < limit_) {
-        ++active_;
-    } else {
-        --promised_;
-    }
+    take_any();
     deal();
 }
 

@@ -58,11 +58,7 @@ class tier {
     /// Takes a permit for that. False: there is none. With the mutex held.
     [[nodiscard]] bool claim() noexcept {
         if (!can_claim()) return false;
-        if (active_ < limit_) {
-            ++active_;
-        } else {
-            --promised_;
-        }
+        take_any();
         return true;
     }
 
@@ -98,6 +94,15 @@ class tier {
     [[nodiscard]] snapshot look() const noexcept;
 
   private:
+    /// One of those that there are, or else one that is on its way.
+    void take_any() noexcept {
+        if (active_ < limit_) {
+            ++active_;
+        } else {
+            --promised_;
+        }
+    }
+
     mutable std::mutex lock_;
     std::condition_variable returned_;
     std::size_t limit_;

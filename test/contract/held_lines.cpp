@@ -41,6 +41,20 @@ void await_set_aside(const operation<void()>& op) {
     REQUIRE(eventually([&] { return op.stats().set_aside == 1; }));
 }
 
+/// A line whose first token executes until it is let go.
+struct busy_line {
+    runtime rt{{.cores = 2, .mailbox_capacity = 64, .in_flight_limit = 32}};
+    hold gate;
+    operation<void()> first = rt.operation("first", serial("a"), [this] { gate.pass(); });
+    operation<void()> next = rt.operation("next", serial("a"), [] {});
+    operation<void()> other = rt.operation("other", [] {});
+
+    busy_line() {
+        first();
+        REQUIRE(gate.await(1));
+    }
+};
+
 }  // namespace
 
 TEST_CASE("a_line_behind_a_paused_operation_leaves_room_to_others") {
@@ -78,21 +92,17 @@ TEST_CASE("a_line_behind_a_paused_operation_leaves_room_to_others") {
 TEST_CASE("a_line_behind_a_paused_token_leaves_room_to_others") {
     enum class end { resume, kill, kill_operation };
     for (const end how : {end::resume, end::kill, end::kill_operation}) {
-        runtime rt({.cores = 2, .mailbox_capacity = 64, .in_flight_limit = 32});
-        hold gate;
-        const auto first = rt.operation("first", serial("a"), [&] { gate.pass(); });
-        const auto next = rt.operation("next", serial("a"), [] {});
-        const auto other = rt.operation("other", [] {});
-        first();
-        REQUIRE(gate.await(1));
+        busy_line line;
+        runtime& rt = line.rt;
+        const auto& next = line.next;
         const token<void> paused = next();
         CHECK(paused.pause());
-        gate.release();
+        line.gate.release();
         await_set_aside(next);
         std::vector<token<void>> made;
         fill(next, made);
         CHECK(made.size() >= 15);
-        check_not_blocked(other);
+        check_not_blocked(line.other);
         if (how == end::resume) CHECK(paused.resume());
         if (how == end::kill) CHECK(paused.kill());
         if (how == end::kill_operation) CHECK(next.kill() >= 1);
@@ -115,13 +125,8 @@ TEST_CASE("a_line_behind_a_paused_token_leaves_room_to_others") {
 }
 
 TEST_CASE("what_fills_the_room_before_its_line_is_held_up_leaves_a_place_to_others") {
-    runtime rt({.cores = 2, .mailbox_capacity = 64, .in_flight_limit = 32});
-    hold gate;
-    const auto first = rt.operation("first", serial("a"), [&] { gate.pass(); });
-    const auto next = rt.operation("next", serial("a"), [] {});
-    const auto other = rt.operation("other", [] {});
-    first();
-    REQUIRE(gate.await(1));
+    busy_line line;
+    auto& [rt, gate, first, next, other] = line;
     std::vector<token<void>> made;
     fill(next, made);
     CHECK(made.size() == 31);
