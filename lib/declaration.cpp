@@ -76,7 +76,9 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
         std::make_unique<supervisor>(crew_, timers_, traits, memory_, made.health.get());
     core.supervised_by = made.watching.get();
     core.supervised = remembered || supervisor::is_needed_for(traits, memory_);
-    core.needs_entries = traits.retry.attempts != 1 || traits.storage != storage::none;
+    const bool by_coroutine = core.type != nullptr && core.type->prepare != nullptr;
+    core.needs_entries =
+        traits.retry.attempts != 1 || traits.storage != storage::none || by_coroutine;
     if (core.supervised && core.type != nullptr) {
         made.watching->check(name, *core.type);
         core.type = &supervised_frame(*core.type);
@@ -91,7 +93,8 @@ operation_core& runtime_core::adopt(std::string_view name, const operation_trait
     core.coalesces = traits.duplicates == duplicates::coalesce;
     core.prepares = core.measures || core.coalesces || core.keys == call_keys::by_arguments;
     core.anchors = core.keys != call_keys::none || core.lead != nullptr;
-    core.always_special = core.anchors || core.supervised;
+    core.only_anchors = core.anchors && !core.supervised && !by_coroutine;
+    core.always_special = core.anchors || core.supervised || by_coroutine;
     core.special = core.always_special;
     const std::scoped_lock guard(operations_lock_);
     if (operations_.contains(name)) {

@@ -8,6 +8,7 @@
 #include <new>
 #include <vector>
 
+#include "dataflow/continuations.hpp"
 #include "domain/waiters.hpp"
 #include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
@@ -52,6 +53,7 @@ void enlist_runtime(runtime_core& runtime) {
         hold_over_fork(state().lock);
         hold_over_fork(waiting_workers::shared_lock());
         hold_over_fork(end_reasons::shared_lock());
+        continuations::survive_fork();
         if (pthread_atfork(nullptr, nullptr, mark_all_in_child) != 0) throw std::bad_alloc();
     });
     process_state& now = state();

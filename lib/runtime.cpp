@@ -11,6 +11,7 @@
 
 #include <tokengate/error.hpp>
 
+#include "dataflow/dependents.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
@@ -179,6 +180,7 @@ void runtime_core::kill_at_deadline() {
         for_each_operation([&](operation_core& each) {
             count_killed(each, each.aside->kill_waiting(true, {}));
             each.supervised_by->kill_waiting(nullptr, {});
+            kill_waiters(each, nullptr, {});
         });
         crew_.kill_waiting();
         crew_.kill_executing();

@@ -30,7 +30,8 @@ bool runtime_core::all_finished() const {
         }
     });
     for (std::uint32_t i = 0; i < before; ++i) {
-        finished += crew_.outside[i].killed.value() + crew_.outside[i].timed_out.value();
+        const outside_counts& outside = crew_.outside[i];
+        finished += outside.killed.value() + outside.timed_out.value() + outside.failed.value();
     }
     return gate_.accepted(operation_count_.load(std::memory_order_acquire)) == finished;
 }
@@ -56,6 +57,8 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].weight_class = operation.weight_class;
         operations[i].counts.killed = outside.killed.value();
         operations[i].counts.timed_out = outside.timed_out.value();
+        operations[i].without_inputs = outside.failed.value();
+        operations[i].counts.failed = operations[i].without_inputs;
         operations[i].set_aside = operation.aside->size();
         supervisor& watching = *operation.supervised_by;
         operations[i].retries = watching.retries();

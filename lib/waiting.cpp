@@ -144,7 +144,7 @@ blocking_section::~blocking_section() {
 }
 
 std::string seed_of_chain(const token_node& node) {
-    return node.chained ? node.calls->seed() : std::string();
+    return node.glance().chained ? node.calls->seed() : std::string();
 }
 
 void recycle(token_node& node, token_state outcome) noexcept {

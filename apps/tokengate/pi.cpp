@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdio>
-#include <deque>
 #include <span>
 #include <string>
 #include <utility>
@@ -25,10 +24,6 @@ namespace {
 /// Chunk tokens that one partial token sums.
 constexpr std::size_t chunks_per_partial = 100;
 
-/// Term tokens in flight beyond which the oldest chunk is collected first: enough for every worker
-/// to have work, and a bound for the memory that results take.
-constexpr std::uint64_t terms_ahead = 16'384;
-
 /// One layer of the job: its tokens, and from when to when it was busy. Layers overlap.
 struct layer {
     const char* name = "";
@@ -41,7 +36,11 @@ struct layer {
         if (tokens == 0) begun = steady::now();
         tokens += count;
     }
-    void delivers() { finished = steady::now(); }
+    /// Its last token has ended.
+    void delivers(const token<std::string>& last) {
+        last.wait();
+        finished = steady::now();
+    }
     [[nodiscard]] double seconds() const { return app::seconds(finished - begun); }
 };
 
@@ -76,19 +75,13 @@ struct pi_result {
     }
 };
 
-/// Waits for tokens and takes their results, from first to last.
-std::vector<std::string> results_of(std::span<token<std::string>> tokens) {
-    std::vector<std::string> results;
-    results.reserve(tokens.size());
-    for (token<std::string>& each : tokens) results.push_back(std::move(each).get());
-    return results;
-}
-
-/// Terms into chunks into partials into one. Returns the sum with all its digits.
+/// Terms into chunks into partials into one: tokens are the arguments of those that sum them.
+/// Returns the sum with all its digits.
 template <unsigned Digits>
 std::string sum_by_tokens(runtime& rt, const pi_options& options, layers& job,
                           progress_line& progress) {
     using series = leibniz<Digits>;
+    using texts = std::vector<token<std::string>>;
     const auto declare = [&rt](const layer& each, auto* function) {
         return rt.operation(each.name, {.weight = each.kind}, function);
     };
@@ -97,42 +90,32 @@ std::string sum_by_tokens(runtime& rt, const pi_options& options, layers& job,
     const auto sum_partial = declare(job.partials, &series::sum_text);
     const auto sum_total = declare(job.total, &series::sum_text);
 
-    // A chunk is submitted as soon as its terms are there, while those of the next ones run.
-    std::deque<std::vector<token<std::string>>> open;
-    std::vector<token<std::string>> chunk_tokens;
-    const auto close_oldest = [&] {
-        std::vector<std::string> summands = results_of(open.front());
-        job.terms.delivers();
-        open.pop_front();
-        job.chunks.submits(1);
-        chunk_tokens.push_back(sum_chunk(std::move(summands)));
-        progress.show(
-            absl::StrFormat("%u of %u terms", chunk_tokens.size() * options.chunk, options.terms));
-    };
+    texts chunks;
+    token<std::string> last_term;
     for (std::uint64_t first = 0; first < options.terms; first += options.chunk) {
         const std::uint64_t end = std::min(first + options.chunk, options.terms);
         job.terms.submits(end - first);
-        std::vector<token<std::string>>& fresh = open.emplace_back();
-        for (std::uint64_t index = first; index < end; ++index) fresh.push_back(term(index));
-        if (open.size() > 1 && open.size() * options.chunk > terms_ahead) close_oldest();
+        texts terms;
+        for (std::uint64_t index = first; index < end; ++index) terms.push_back(term(index));
+        last_term = terms.back();
+        job.chunks.submits(1);
+        chunks.push_back(sum_chunk(std::move(terms)));
+        progress.show(absl::StrFormat("%u of %u terms", end, options.terms));
     }
-    while (!open.empty()) close_oldest();
-
-    std::vector<token<std::string>> partial_tokens;
-    for (std::span rest(chunk_tokens); !rest.empty();) {
-        const std::size_t count = std::min(rest.size(), chunks_per_partial);
-        std::vector<std::string> summands = results_of(rest.first(count));
-        job.chunks.delivers();
+    texts partials;
+    for (std::span rest(chunks); !rest.empty();) {
+        const auto summands = rest.first(std::min(rest.size(), chunks_per_partial));
         job.partials.submits(1);
-        partial_tokens.push_back(sum_partial(std::move(summands)));
-        rest = rest.subspan(count);
+        partials.push_back(sum_partial(summands));
+        rest = rest.subspan(summands.size());
     }
-    std::vector<std::string> summands = results_of(partial_tokens);
-    job.partials.delivers();
     job.total.submits(1);
-    std::string sum = sum_total(std::move(summands)).get();
-    job.total.delivers();
-    return sum;
+    const token<std::string> total = sum_total(partials);
+    job.terms.delivers(last_term);
+    job.chunks.delivers(chunks.back());
+    job.partials.delivers(partials.back());
+    job.total.delivers(total);
+    return total.get();
 }
 
 /// The same additions in the same order on one thread, without any text on the way: what tokens

@@ -4,12 +4,17 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include <tokengate/detail/state_word.hpp>
 
 namespace tokengate {
 
@@ -146,6 +151,50 @@ class token_timed_out : public error {
 
   private:
     std::uint64_t id_;
+};
+
+/// A token has not run because another one, whose result it was to take as an argument, or which it
+/// was to come after, has no result: it failed, was killed or was timed out, or was not run for a
+/// reason of this kind itself. `what()` names all of them, from the nearest to the first that went
+/// wrong, and says what happened to that. From apps/examples/dataflow.cpp:
+/// @code
+/// } catch (const tg::dependency_failed& why) {
+///     std::cout << why.causes().back().operation << " is to blame\n";
+/// @endcode
+class dependency_failed : public error {
+  public:
+    /// A token on the way.
+    struct cause {
+        std::uint64_t id = 0;
+        std::string operation;  ///< its name
+        token_state ended = token_state::failed;
+    };
+
+    /// The id of the token that has not run.
+    [[nodiscard]] std::uint64_t id() const noexcept;
+
+    /// The tokens between it and the one that went wrong, which is the last: at most 8 from either
+    /// end.
+    [[nodiscard]] const std::vector<cause>& causes() const noexcept;
+
+    /// How many are left out in the middle.
+    [[nodiscard]] std::size_t omitted() const noexcept;
+
+    /// What the callable of that one threw; null if it was killed or timed out.
+    [[nodiscard]] const std::exception_ptr& root() const noexcept;
+
+    /// For the library: a token was not run because of this one.
+    /// @param thrown  what that one's callable threw, if it did
+    /// @param why     else the reason that was given, if there is one
+    [[nodiscard]] static dependency_failed made(std::uint64_t id, std::string_view operation,
+                                                cause nearest, std::exception_ptr thrown,
+                                                std::string why);
+
+  private:
+    struct details;
+    dependency_failed(const std::string& message, std::shared_ptr<const details> known);
+
+    std::shared_ptr<const details> known_;  ///< so that copies throw nothing
 };
 
 }  // namespace tokengate

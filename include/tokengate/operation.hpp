@@ -18,7 +18,9 @@
 #include <tokengate/bulk.hpp>
 #include <tokengate/detail/calls.hpp>
 #include <tokengate/detail/frame.hpp>
+#include <tokengate/detail/inputs.hpp>
 #include <tokengate/detail/signature.hpp>
+#include <tokengate/detail/source.hpp>
 #include <tokengate/health.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
@@ -202,6 +204,7 @@ template <class R>
 
 }  // namespace detail
 
+class after_tokens;
 template <class Signature>
 class operation;
 
@@ -253,6 +256,15 @@ class operation<R(P...)> : public detail::operation_handle {
     /// Makes a token and returns at once: the arguments are converted to the callable's parameter
     /// types and moved into the token, the gate has placed it.
     ///
+    /// An argument may also be a token whose result converts to the parameter's type, or a
+    /// container of such: a vector or another range, an array, an optional, a pair or a tuple,
+    /// inside each other, too. Then the new token waits for those, without a worker, a place or a
+    /// key, and gets their results: moved out of those that nobody else holds, else copied. If one
+    /// has no result, it fails with dependency_failed, at once. From apps/examples/dataflow.cpp:
+    /// @code
+    /// tg::token<double> mean = average(halves);  // waits for both, and holds no worker
+    /// @endcode
+    ///
     /// Cost: no memory allocation in the steady state, no lock. Blocks while the runtime is at its
     /// limits; on a worker it runs other tokens instead.
     /// @throws runtime_stopped after stop(), runtime_forked in a child process, operation_blocked
@@ -260,12 +272,12 @@ class operation<R(P...)> : public detail::operation_handle {
     ///         it fails too often (health_limits), std::bad_alloc, and what the conversion of an
     ///         argument throws; nothing was accepted then
     template <class... A>
-        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+        requires(sizeof...(A) == sizeof...(P) && (detail::argument_for<A, P> && ...))
     token<R>
     operator()(A&&... args) const {
         return token<R>::adopt(
-            detail::make_call<R, P...>(core(), *core().type, detail::admission::wait,
-                                       detail::holders::caller, std::forward<A>(args)...));
+            detail::make_any_call<R, P...>(core(), *core().type, detail::admission::wait,
+                                           detail::holders::caller, std::forward<A>(args)...));
     }
 
     /// The same, but makes a token that nobody holds, for those who want no more than that it runs:
@@ -276,10 +288,10 @@ class operation<R(P...)> : public detail::operation_handle {
     /// @endcode
     /// @throws as operator()
     template <class... A>
-        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+        requires(sizeof...(A) == sizeof...(P) && (detail::argument_for<A, P> && ...))
     void post(A&&... args) const {
-        detail::make_call<R, P...>(core(), *core().type, detail::admission::wait,
-                                   detail::holders::runtime, std::forward<A>(args)...);
+        detail::make_any_call<R, P...>(core(), *core().type, detail::admission::wait,
+                                       detail::holders::runtime, std::forward<A>(args)...);
     }
 
     /// The same, but never blocks: returns nothing if the runtime is at its limits. The arguments
@@ -289,11 +301,11 @@ class operation<R(P...)> : public detail::operation_handle {
     ///     std::cout << "84 / 2 = " << t->get() << "\n";
     /// @endcode
     template <class... A>
-        requires(sizeof...(A) == sizeof...(P) && (std::convertible_to<A, std::decay_t<P>> && ...))
+        requires(sizeof...(A) == sizeof...(P) && (detail::argument_for<A, P> && ...))
     [[nodiscard]] std::optional<token<R>> try_call(A&&... args) const {
         detail::token_node* node =
-            detail::make_call<R, P...>(core(), *core().type, detail::admission::refuse,
-                                       detail::holders::caller, std::forward<A>(args)...);
+            detail::make_any_call<R, P...>(core(), *core().type, detail::admission::refuse,
+                                           detail::holders::caller, std::forward<A>(args)...);
         if (node == nullptr) return std::nullopt;
         return token<R>::adopt(node);
     }
@@ -344,7 +356,17 @@ class operation<R(P...)> : public detail::operation_handle {
 
   private:
     friend class runtime;
+    friend class after_tokens;
     explicit operation(detail::operation_core& core) noexcept : detail::operation_handle(core) {}
+
+    template <class... A>
+        requires(sizeof...(A) == sizeof...(P) && (detail::argument_for<A, P> && ...))
+    token<R> call_after(std::vector<detail::token_handle>&& others, A&&... args)
+    const {
+        return token<R>::adopt(detail::make_dependent_call<R, P...>(
+            core(), *core().type, detail::admission::wait, detail::holders::caller,
+            std::move(others), std::forward<A>(args)...));
+    }
 };
 
 /// A declared operation whose callable accepts more than one list of arguments (a generic lambda,
@@ -352,28 +374,28 @@ class operation<R(P...)> : public detail::operation_handle {
 template <class F>
 class generic_operation : public detail::operation_handle {
   public:
-    /// As operation::operator(), with decayed argument types.
+    /// As operation::operator(), with decayed argument types; of tokens, those of their results.
     template <class... A>
-        requires std::invocable<F&, std::decay_t<A>...>
+        requires std::invocable<F&, detail::resolved_t<A>...>
     auto operator()(A&&... args) const {
-        using result = std::invoke_result_t<F&, std::decay_t<A>...>;
+        using result = std::invoke_result_t<F&, detail::resolved_t<A>...>;
         return token<result>::adopt(make<result>(detail::admission::wait, detail::holders::caller,
                                                  std::forward<A>(args)...));
     }
 
     /// As operation::post().
     template <class... A>
-        requires std::invocable<F&, std::decay_t<A>...>
+        requires std::invocable<F&, detail::resolved_t<A>...>
     void post(A&&... args) const {
-        make<std::invoke_result_t<F&, std::decay_t<A>...>>(
+        make<std::invoke_result_t<F&, detail::resolved_t<A>...>>(
             detail::admission::wait, detail::holders::runtime, std::forward<A>(args)...);
     }
 
     /// As operation::try_call().
     template <class... A>
-        requires std::invocable<F&, std::decay_t<A>...>
+        requires std::invocable<F&, detail::resolved_t<A>...>
     [[nodiscard]] auto try_call(A&&... args) const {
-        using result = std::invoke_result_t<F&, std::decay_t<A>...>;
+        using result = std::invoke_result_t<F&, detail::resolved_t<A>...>;
         detail::token_node* node = make<result>(detail::admission::refuse, detail::holders::caller,
                                                 std::forward<A>(args)...);
         return node == nullptr ? std::nullopt : std::optional(token<result>::adopt(node));
@@ -398,14 +420,25 @@ class generic_operation : public detail::operation_handle {
 
   private:
     friend class runtime;
+    friend class after_tokens;
     explicit generic_operation(detail::operation_core& core) noexcept
         : detail::operation_handle(core) {}
 
     template <class R, class... A>
     detail::token_node* make(detail::admission how, detail::holders held_by, A&&... args) const {
-        return detail::make_call<R, std::decay_t<A>...>(
-            core(), detail::repeatable_frame<F, R, std::decay_t<A>...>, how, held_by,
+        return detail::make_any_call<R, detail::resolved_t<A>...>(
+            core(), detail::repeatable_frame<F, R, detail::resolved_t<A>...>, how, held_by,
             std::forward<A>(args)...);
+    }
+
+    template <class... A>
+        requires std::invocable<F&, detail::resolved_t<A>...>
+    auto call_after(std::vector<detail::token_handle>&& others, A&&... args) const {
+        using result = std::invoke_result_t<F&, detail::resolved_t<A>...>;
+        return token<result>::adopt(detail::make_dependent_call<result, detail::resolved_t<A>...>(
+            core(), detail::repeatable_frame<F, result, detail::resolved_t<A>...>,
+            detail::admission::wait, detail::holders::caller, std::move(others),
+            std::forward<A>(args)...));
     }
 };
 

@@ -15,6 +15,8 @@
 
 #include <tokengate/config.hpp>
 #include <tokengate/control.hpp>
+#include <tokengate/dataflow.hpp>
+#include <tokengate/detail/suspension.hpp>
 #include <tokengate/health.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
@@ -89,6 +91,20 @@ class runtime {
     template <class F>
     [[nodiscard]] auto operation(std::string_view name, F&& callable) {
         return operation_of<false>(name, detail::traits_for<F>{}, std::forward<F>(callable));
+    }
+
+    /// For calls that are to come after tokens, of any runtime, without taking their results. From
+    /// apps/examples/dataflow.cpp:
+    /// @code
+    /// rt.after(left, right).call(announce, "both stations have answered").wait();
+    /// @endcode
+    /// @param tokens  tokens, and ranges of them
+    /// @throws empty_token by the call, if a handle holds none; std::bad_alloc
+    template <detail::handle_or_handles... Tokens>
+    [[nodiscard]] after_tokens after(const Tokens&... tokens) const {
+        std::vector<detail::token_handle> all;
+        (detail::add_handles(all, tokens), ...);
+        return after_tokens(std::move(all));
     }
 
     /// Blocks until no accepted token is unfinished, at one moment. Others may submit meanwhile;
@@ -195,9 +211,8 @@ class runtime {
     }
 
     template <bool retriable, class F, class R, class... P>
-    [[nodiscard]] tokengate::operation<R(P...)> declare(std::string_view name,
-                                                        const operation_traits& traits,
-                                                        F&& callable, std::type_identity<R(P...)>) {
+    [[nodiscard]] auto declare(std::string_view name, const operation_traits& traits, F&& callable,
+                               std::type_identity<R(P...)>) {
         static_assert((detail::owned_parameter<P> && ...),
                       "tokengate: a token owns its arguments, so an operation cannot take one by "
                       "non-const reference. Take it by value, by const reference or by rvalue "
@@ -205,13 +220,21 @@ class runtime {
         using given = std::decay_t<F>;
         using stored = std::conditional_t<detail::wants_stop_token<given>,
                                           detail::stoppable<given, R, P...>, given>;
+        using result = typename detail::delivered<R>::type;
         const detail::frame_type* frames = nullptr;
-        if constexpr (retriable) {
+        if constexpr (detail::delivered<R>::by_coroutine) {
+            static_assert(!detail::wants_stop_token<given>,
+                          "tokengate: a callable that is a coroutine gets no stop token, which "
+                          "would be gone before it has ended. Leave it out: the coroutine is "
+                          "destroyed if its token is killed while it waits, and may ask "
+                          "this_token::stop_requested() while it runs.");
+            frames = &detail::coroutine_functions<stored, result, P...>::type;
+        } else if constexpr (retriable) {
             frames = &detail::repeatable_frame<stored, R, P...>;
         } else {
             frames = &detail::frame_functions<stored, R, P...>::type;
         }
-        return tokengate::operation<R(P...)>(adopt(
+        return tokengate::operation<result(P...)>(adopt(
             name, traits,
             std::make_unique<detail::callable_core<stored>>(frames, std::forward<F>(callable))));
     }

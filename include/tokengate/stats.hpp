@@ -78,6 +78,9 @@ struct operation_stats {
     std::size_t set_aside = 0;     ///< tokens that wait for a resume() or for their storage
     std::uint64_t dropped = 0;     ///< tokens killed for newer ones (when_full::drop_oldest)
     std::uint64_t coalesced = 0;   ///< calls that got the token of an equal one; not accepted
+    /// Of those that failed, tokens that were not run, since an input failed (dependency_failed),
+    /// or could not be copied.
+    std::uint64_t without_inputs = 0;
 
     // Of operations that are timed; see basic_operation_traits::timed.
     std::optional<time_stats> wait;  ///< from acceptance to the first begin of the callable

@@ -51,6 +51,8 @@ template <class Rep, class Period>
     return now + std::chrono::ceil<clock::duration>(duration);
 }
 
+struct handle_access;
+
 /// What handles of all result types share: the reference, and every question that does not need
 /// the result.
 class token_handle {
@@ -90,9 +92,9 @@ class token_handle {
     /// Its number in the staggered FIFO order of its class; none if it was not placed by position,
     /// or is anchored to its domain.
     [[nodiscard]] std::optional<std::uint64_t> position() const {
-        const token_node& self = node("position");
-        if (self.anchored() || self.position == no_position) return std::nullopt;
-        return self.position;
+        const std::uint64_t number = node("position").number();
+        if (number == no_position) return std::nullopt;
+        return number;
     }
 
     /// The domain in which the gate placed it; once it executes, the one in which it does.
@@ -193,6 +195,7 @@ class token_handle {
     }
 
   private:
+    friend struct handle_access;
     token_node* node_ = nullptr;
 };
 
@@ -201,7 +204,7 @@ class token_handle {
 /// A call: where it is in its life, where it runs, and its result.
 ///
 /// Handles are cheap to copy and all refer to one token; the token lives until its last handle and
-/// the runtime have let go of it. A handle may outlive its runtime. More than 16 million handles of
+/// the runtime have let go of it. A handle may outlive its runtime. More than 4 million handles of
 /// one token at once end the process.
 ///
 /// Thread safety: different handles of one token may be used from any threads; one handle is like
@@ -234,6 +237,19 @@ class token : public detail::token_handle {
 
     /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.
     R get(isolated_wait) && { return take(detail::helping::isolated); }
+
+    /// Makes a token of an operation that takes the result of this one, once that is there: the
+    /// same as next(token). If there is no result (void), the operation takes nothing, and comes
+    /// after this one. From apps/examples/dataflow.cpp:
+    /// @code
+    /// tg::token<std::string> report = std::move(mean).then(describe);
+    /// @endcode
+    /// @throws as the operation
+    template <class Operation>
+    auto then(const Operation& next) const&;
+    /// The same; the result is moved there, if nobody else holds this token.
+    template <class Operation>
+    auto then(const Operation& next) &&;
 
     /// Takes over one reference to a node; for the library.
     static token adopt(detail::token_node* node) noexcept { return token(node); }

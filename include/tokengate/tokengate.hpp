@@ -8,7 +8,9 @@
 #include <tokengate/bulk.hpp>
 #include <tokengate/config.hpp>
 #include <tokengate/control.hpp>
+#include <tokengate/dataflow.hpp>
 #include <tokengate/error.hpp>
+#include <tokengate/gather.hpp>
 #include <tokengate/health.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
@@ -16,6 +18,7 @@
 #include <tokengate/resilience.hpp>
 #include <tokengate/runtime.hpp>
 #include <tokengate/stats.hpp>
+#include <tokengate/task.hpp>
 #include <tokengate/token.hpp>
 #include <tokengate/topology.hpp>
 #include <tokengate/weight.hpp>

@@ -10,6 +10,8 @@
 #include <new>
 #include <type_traits>
 
+#include <tokengate/detail/state_word.hpp>
+
 namespace tokengate::detail {
 
 /// A counter with a single writer: no read-modify-write, no shared line.
@@ -121,6 +123,13 @@ struct taken_counts {
 struct outside_counts {
     shared_counter killed;
     shared_counter timed_out;
+    shared_counter failed;
+
+    /// That of one of these outcomes.
+    [[nodiscard]] shared_counter& of(token_state outcome) noexcept {
+        if (outcome == token_state::killed) return killed;
+        return outcome == token_state::failed ? failed : timed_out;
+    }
 };
 
 /// What a thread has counted of its calls of one operation.

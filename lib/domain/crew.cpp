@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <tokengate/error.hpp>
@@ -96,6 +97,8 @@ void crew::join() noexcept {
     for (const auto& home : domains_) const std::scoped_lock guard(home->reserve_lock);
     for_each_worker([](worker& each) { each.join(); });
     rest_all_reserves();
+    // Acquire: what they have done comes before what is done to the runtime now.
+    while (visitors_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
 void crew::advance(phase expected, phase next) noexcept {

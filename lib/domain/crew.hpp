@@ -92,6 +92,26 @@ class crew {
     /// has returned or it is certain that nothing of this strand runs any more.
     void pass_turn(strand& line) noexcept;
 
+    /// The turn of a serial token has come, which holds a credit of its lane: posts it, or sets it
+    /// aside, if it is paused. False: it has been killed; the turn is to be passed on.
+    [[nodiscard]] bool begin_turn(token_node& node) noexcept;
+
+    /// While one lives, on a thread that is none of its workers, the runtime does not end.
+    class visitor {
+      public:
+        explicit visitor(crew& of) noexcept : of_(of) {
+            // Relaxed: by who knows that it has not ended yet, and keeps it from that.
+            of_.visitors_.fetch_add(1, std::memory_order_relaxed);
+        }
+        // Release: pairs with the acquire in join().
+        ~visitor() { of_.visitors_.fetch_sub(1, std::memory_order_release); }
+        visitor(const visitor&) = delete;
+        visitor& operator=(const visitor&) = delete;
+
+      private:
+        crew& of_;
+    };
+
     /// A worker of this domain is about to block: has another thread stand in for it. False if
     /// there is none to be had. Whatever the answer, step_back() ends it.
     [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
@@ -257,6 +277,7 @@ class crew {
     std::vector<std::unique_ptr<domain>> domains_;
     /// Reserves that stand in, of all domains: while there are none, nobody looks for idle ones.
     alignas(64) std::atomic<unsigned> standing_in_{0};
+    std::atomic<unsigned> visitors_{0};
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
     alignas(64) std::atomic<phase> phase_{phase::stopped};

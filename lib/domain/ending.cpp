@@ -3,20 +3,46 @@
 
 #include <new>
 #include <optional>
+#include <utility>
 
+#include <tokengate/detail/inputs.hpp>
+
+#include "dataflow/continuations.hpp"
 #include "domain/backlog.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
+#include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
 
+void tell_waiters(token_node& node, const state_word::finished& end) noexcept {
+    if (end.wake()) futex_wake_all(node.state.futex());
+    if (end.helper()) waiting_workers::notify(&node);
+    if (end.followed()) continuations::tell(node);
+}
+
+namespace {
+
+void drop_arguments(token_node& node) noexcept {
+    if (!node.dependent) {
+        node.type().drop_arguments(node);
+        return;
+    }
+    inputs_of(node)->drop();
+    if (node.supervised) node.operation->supervised_by->let_go(node);
+}
+
+}  // namespace
+
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                end_reasons::prepared* why, token_state outcome) noexcept {
+                end_reasons::prepared* why, token_state outcome,
+                std::exception_ptr error) noexcept {
     strand* const line = node.serial ? node.line : nullptr;
-    node.type().drop_arguments(node);
+    drop_arguments(node);
     release_anchor(owner, node);
+    if (error != nullptr) keep_error(node, std::move(error));
     const state_word::finished end = end_for_reason(node, outcome, why, owns_reference);
     if (!end.won && owns_reference) drop_reference(node);
     if (end.last) recycle(node, outcome);
@@ -68,25 +94,28 @@ kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) 
 
 void crew::pass_turn(strand& line) noexcept {
     while (token_node* next = line.finish()) {
-        const auto turn = next->state.admit();
-        if (turn.done) {
-            post(*next);
-            // Only compared: it may be gone. Who waits for it may be the only one who can run it.
-            if (turn.helper) waiting_workers::notify(next);
-            return;
-        }
-        if (turn.aside) {
-            const unsigned there = next->domain.load(std::memory_order_relaxed);
-            give_back(at(there).box.credits(lane_of(next->weight_class, true)), 1);
-            if (next->way != route::here) give_back(in_flight, 1);
-            next->operation->aside->keep(*next);
-            return;
-        }
-        // Killed while it waited: what is left of it is a credit and a husk.
-        const unsigned home = next->domain.load(std::memory_order_relaxed);
-        give_back(at(home).box.credits(lane_of(next->weight_class, true)), 1);
-        drop_husk(*next);
+        if (begin_turn(*next)) return;
     }
+}
+
+bool crew::begin_turn(token_node& node) noexcept {
+    const auto turn = node.state.admit();
+    if (turn.done) {
+        post(node);
+        // Only compared: it may be gone. Who waits for it may be the only one who can run it.
+        if (turn.helper) waiting_workers::notify(&node);
+        return true;
+    }
+    const unsigned home = node.domain.load(std::memory_order_relaxed);
+    give_back(at(home).box.credits(lane_of(node.weight_class, true)), 1);
+    if (turn.aside) {
+        if (node.way != route::here) give_back(in_flight, 1);
+        node.operation->aside->keep(node);
+        return true;
+    }
+    // Killed while it waited: what is left of it is a husk.
+    drop_husk(node);
+    return false;
 }
 
 void crew::kill_waiting() noexcept {
@@ -119,6 +148,8 @@ void crew::kill_waiting() noexcept {
 }
 
 void crew::kill_executing() noexcept {
+    // Workers wait for who looks at what they execute.
+    const continuations::later afterwards;
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
             if (is_share(node)) return;
@@ -152,7 +183,7 @@ bool end_while_it_runs(token_node& node, token_state outcome, end_reasons::prepa
 // Ends a token that the caller has marked as doomed: nobody else finishes it. Not counted yet, it
 // keeps its runtime alive.
 void end_waiting(token_node& node, state_word::condemned found, token_state outcome,
-                 end_reasons::prepared* why) noexcept {
+                 end_reasons::prepared* why, std::exception_ptr error = nullptr) noexcept {
     crew& owner = node.operation->runtime->workers();
     // One that ran beyond all limits comes back without a credit.
     if (!found.aside && node.way != route::here) owner.give_back(owner.in_flight, 1);
@@ -161,7 +192,7 @@ void end_waiting(token_node& node, state_word::condemned found, token_state outc
     if (found.aside && node.serial && owner.current_phase() != phase::forked) {
         node.operation->aside->let_line_go(node);
     }
-    static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome));
+    static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome, std::move(error)));
 }
 
 // Counts it. Once it is counted, the runtime may end; not before the list of runtimes is free.
@@ -190,13 +221,14 @@ bool kill(token_node& node, end_reasons::prepared* why) noexcept {
 }
 
 // False if it executes or has ended.
-bool end_if_waiting(token_node& node, token_state outcome, end_reasons::prepared* why) noexcept {
+bool end_if_waiting(token_node& node, token_state outcome, end_reasons::prepared* why,
+                    std::exception_ptr error = nullptr) noexcept {
     const state_word::condemned found = node.state.begin_killing();
     if (found.was >= token_state::executing) return false;
     crew& owner = node.operation->runtime->workers();
     outside_counts& counted = owner.outside[node.operation->number];
-    end_waiting(node, found, outcome, why);
-    count_ended(owner, outcome == token_state::killed ? counted.killed : counted.timed_out);
+    end_waiting(node, found, outcome, why, std::move(error));
+    count_ended(owner, counted.of(outcome));
     return true;
 }
 
@@ -206,6 +238,10 @@ bool kill(token_node& node) noexcept { return kill(node, nullptr); }
 
 bool kill_if_waiting(token_node& node, end_reasons::prepared* why) noexcept {
     return end_if_waiting(node, token_state::killed, why);
+}
+
+void fail_waiting(token_node& node, std::exception_ptr error) noexcept {
+    static_cast<void>(end_if_waiting(node, token_state::failed, nullptr, std::move(error)));
 }
 
 void time_out_waiting(token_node& node, std::string_view why) noexcept {

@@ -4,6 +4,7 @@
 /// ends".
 #pragma once
 
+#include <exception>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,16 +22,17 @@ namespace tokengate::detail {
 
 /// Whose a token is; only to be compared. May be asked as long as somebody holds the token.
 [[nodiscard]] inline const runtime_core* runtime_of(const token_node& node) noexcept {
-    return node.chained ? node.calls->runtime() : node.runtime;
+    return node.glance().chained ? node.calls->runtime() : node.runtime;
 }
 
 /// The domain that an anchored token must run in.
 [[nodiscard]] unsigned home_of(const token_node& node) noexcept;
 
-/// Wakes whoever waits for a token that has just become terminal. The token may be gone already.
+/// Wakes whoever waits for a token that has just become terminal, and tells its continuations. The
+/// token may be gone already.
+void tell_waiters(token_node& node, const state_word::finished& end) noexcept;
 inline void wake_waiters(token_node& node, const state_word::finished& end) noexcept {
-    if (end.wake) futex_wake_all(node.state.futex());
-    if (end.helper) waiting_workers::notify(&node);
+    if (!end.unnoticed()) tell_waiters(node, end);
 }
 
 /// Gives up a reference; the last holder recycles.
@@ -81,13 +83,17 @@ void tell_joiners() noexcept;
 /// if it owns that, and passes the turn of a serial token on, if it had come. True if the caller is
 /// to count it; false if somebody has killed it first.
 /// @param why  kept as its reason
+/// @param error  kept as its exception, if it fails
 bool kill_begun(crew& owner, token_node& node, bool owns_reference, bool had_turn,
-                end_reasons::prepared* why = nullptr,
-                token_state outcome = token_state::killed) noexcept;
+                end_reasons::prepared* why = nullptr, token_state outcome = token_state::killed,
+                std::exception_ptr error = nullptr) noexcept;
 
 /// Kills a token that has not begun, or was put back, and counts it. False if it executes or has
 /// ended. The caller has a reference.
 bool kill_if_waiting(token_node& node, end_reasons::prepared* why) noexcept;
+
+/// Fails such a token with an exception, likewise; one that waits for its inputs.
+void fail_waiting(token_node& node, std::exception_ptr error) noexcept;
 
 /// Times such a token out, likewise.
 void time_out_waiting(token_node& node, std::string_view why) noexcept;

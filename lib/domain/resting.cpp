@@ -104,8 +104,9 @@ worker::isolation::~isolation() { owner_.isolation_ = outer_; }
 
 bool worker::run_newest(token_node& awaited, bool alone) noexcept {
     // What is on this deque is this runtime's, has not begun, and may run here.
-    if (awaited.way != route::deque || has_turn() || crew_.attention() ||
-        !at(kind_of(awaited)).pop_if(awaited)) {
+    const token_node::ties seen = awaited.glance();
+    if (seen.way != route::deque || has_turn() || crew_.attention() ||
+        !at(kind_of(awaited, seen)).pop_if(awaited)) {
         return false;
     }
     if (owes_) [[unlikely]]
@@ -128,7 +129,8 @@ bool worker::begins_in_place(const token_node& node, bool alone) const noexcept 
 bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
     // The newest of its deque, most often: fork and join.
     if (!may_run(awaited)) return false;
-    if (awaited.way == route::deque && at(kind_of(awaited)).pop_if(awaited)) {
+    const token_node::ties seen = awaited.glance();
+    if (seen.way == route::deque && at(kind_of(awaited, seen)).pop_if(awaited)) {
         run(awaited);
         return is_terminal(awaited.state.phase());
     }

@@ -63,7 +63,7 @@ inline constexpr std::uint32_t most_stretches = 1U << 22U;
 extern const frame_type share_frame;
 
 [[nodiscard]] inline bool is_share(const token_node& node) noexcept {
-    return node.way == route::bulk;
+    return node.glance().way == route::bulk;
 }
 
 inline constexpr std::size_t share_offset = 64;

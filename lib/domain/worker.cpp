@@ -377,7 +377,7 @@ bool worker::may_run(const token_node& node) const noexcept {
     if (runtime_of(node) != runtime()) return false;
     // Relaxed: the gate's until somebody begins the token.
     return node.domain.load(std::memory_order_relaxed) == home_.number ||
-           (!node.anchored() && may_run_class(node.weight_class));
+           (!node.glance().anchored && may_run_class(node.weight_class));
 }
 
 bool worker::may_nest() const noexcept { return depth_ <= crew_.chosen().help_depth; }

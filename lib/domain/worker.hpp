@@ -49,6 +49,9 @@ inline constexpr std::array all_deques{deque_kind::anchored, deque_kind::heavy, 
 [[nodiscard]] inline deque_kind kind_of(const token_node& node) noexcept {
     return node.anchored() ? deque_kind::anchored : kind_of(node.weight_class);
 }
+[[nodiscard]] inline deque_kind kind_of(const token_node& node, token_node::ties seen) noexcept {
+    return seen.anchored ? deque_kind::anchored : kind_of(node.weight_class);
+}
 
 /// The lane from which the same workers may take as from such a deque.
 [[nodiscard]] constexpr lane lane_like(deque_kind kind) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What anchors a call, until its node holds it.
 #include <cstdint>
+#include <cstring>
 
 #include "gate/gate.hpp"
 
@@ -35,6 +36,20 @@ void gate::anchorage::move_into(token_node& node) noexcept {
     if (pin_) {
         node.pin = {.slot = pin_->slot, .domain = static_cast<std::uint16_t>(pin_->domain)};
     }
+    line_ = nullptr;
+    pin_.reset();
+}
+
+void gate::anchorage::settle(token_node& node, std::uint64_t position) noexcept {
+    std::uint64_t word = position;
+    if (line_ != nullptr) word = reinterpret_cast<std::uintptr_t>(line_);
+    if (pin_) {
+        const pinned_place pin{.slot = pin_->slot,
+                               .domain = static_cast<std::uint16_t>(pin_->domain)};
+        word = 0;
+        std::memcpy(&word, &pin, sizeof pin);
+    }
+    node.settle(line_ != nullptr, pin_.has_value(), word);
     line_ = nullptr;
     pin_.reset();
 }

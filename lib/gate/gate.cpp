@@ -9,6 +9,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/worker.hpp"
+#include "gate/admitting.hpp"
 #include "gate/calling.hpp"
 #include "locality/chain.hpp"
 #include "resilience/health.hpp"
@@ -19,30 +20,8 @@
 
 namespace tokengate::detail {
 
-namespace {
-
-// Ids and positions are taken from the shared counters in blocks of this size, so that threads
-// meet there once in so many tokens.
-constexpr std::uint64_t number_block = 64;
-
-}  // namespace
-
 gate::gate(crew& workers, const settings& chosen)
     : crew_(workers), placement_(chosen), submitters_(chosen.cores, chosen.operation_limit) {}
-
-// With credits that the thread has already: no shared line is touched.
-bool gate::reserve_at_hand(submitter& mine, unsigned domain, lane which, route way) noexcept {
-    if (mine.in_flight_credits <= 0) [[unlikely]]
-        return false;
-    if (way == route::mailbox) {
-        std::int64_t& credits = mine.at(domain, which).credits;
-        if (credits <= 0) [[unlikely]]
-            return false;
-        --credits;
-    }
-    --mine.in_flight_credits;
-    return true;
-}
 
 token_node* gate::begin(operation_core& operation, const frame_type& type, admission how,
                         call_key key) {
@@ -50,7 +29,7 @@ token_node* gate::begin(operation_core& operation, const frame_type& type, admis
         open_or_throw(operation);
     if (operation.special.load(std::memory_order_relaxed)) {
         // Keys and chains, most often, and nothing else.
-        if (operation.anchors && !operation.supervised && !crew_.attention()) {
+        if (operation.only_anchors && !crew_.attention()) {
             return begin_anchored(operation, type, how, key);
         }
         return begin_special(operation, type, how, key);
@@ -90,8 +69,10 @@ token_node* gate::begin_special(operation_core& operation, const frame_type& typ
                                 call_key key) {
     if (operation.supervised) return begin_supervised(operation, type, how, key, 0, nullptr);
     if (!may_come_in(operation, how)) return nullptr;
-    return operation.anchors ? begin_in_line(operation, type, how, key)
-                             : begin_free(operation, type, how);
+    token_node* const node = operation.anchors ? begin_in_line(operation, type, how, key)
+                                               : begin_free(operation, type, how);
+    if (node != nullptr && type.prepare != nullptr) type.prepare(*node);
+    return node;
 }
 
 // False: refused, and counted.
@@ -103,7 +84,8 @@ bool gate::may_come_in(const operation_core& operation, admission how) {
 }
 
 token_node* gate::begin_supervised(operation_core& operation, const frame_type& type, admission how,
-                                   call_key key, std::size_t bytes, const time_limits* own) {
+                                   call_key key, std::size_t bytes, const time_limits* own,
+                                   placing when) {
     supervisor& watching = *operation.supervised_by;
     passage leave;
     if (watching.health() != nullptr) {
@@ -118,9 +100,14 @@ token_node* gate::begin_supervised(operation_core& operation, const frame_type& 
     const frame_type& used = supervised_frame(type);
     call_limits::hold held(watching.limits(), node_sizes[used.size_class] + bytes);
     if (watching.limits().any() && !pass_limits(operation, how, held)) return nullptr;
-    token_node* const node = operation.anchors ? begin_in_line(operation, used, how, key)
-                                               : begin_free(operation, used, how);
+    const auto begin_placed = [&] {
+        return operation.anchors ? begin_in_line(operation, used, how, key)
+                                 : begin_free(operation, used, how);
+    };
+    token_node* const node =
+        when == placing::at_once ? begin_placed() : begin_unplaced(operation, used, how);
     if (node != nullptr) {
+        if (type.prepare != nullptr) type.prepare(*node);
         watching.attach(*node, held.move_out(), own);
         leave.move_into(*node);
     }
@@ -213,36 +200,6 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
 bool gate::may_stay(const worker* self, unsigned domain) noexcept {
     return self != nullptr && domain == self->domain_index() &&
            self->has_room(deque_kind::anchored);
-}
-
-// What is the same for all calls: room, a node, its number, and where it goes. Null if refused.
-token_node* gate::admit(operation_core& operation, const frame_type& type, admission how,
-                        submitter& mine, const reservation& wanted, ties bound) {
-    const operation_label* label = find_label(*operation.label, type);
-    unsigned domain = wanted.where.domain;
-    route way = wanted.way;
-    if (!reserve_at_hand(mine, domain, wanted.which, way)) [[unlikely]] {
-        reservation room = wanted;
-        if (!reserve_slowly(operation, room, how)) {
-            mine.counts[operation.number].refused.add();
-            return nullptr;
-        }
-        domain = room.where.domain;
-        way = room.way;
-    }
-    token_node* node = nullptr;
-    try {
-        node = allocate_node(type.size_class);
-    } catch (const std::bad_alloc&) {
-        release(domain, wanted.which, way);
-        throw;
-    }
-    if (mine.next_id.value() == mine.end_id.value()) [[unlikely]]
-        mine.renew_ids(next_id_, number_block);
-    describe(*node, operation, *label, domain, way, bound);
-    node->id = mine.next_id.value();
-    mine.next_id.set(node->id + 1);
-    return node;
 }
 
 void gate::commit(token_node& node, holders held_by) {
@@ -364,24 +321,6 @@ held_key gate::hold(operation_core& operation, call_key key) {
     return anchor.move_into_hold(*operation.runtime, domain);
 }
 
-place gate::next_turn(submitter& mine, weight weight_class) noexcept {
-    submitter::position_block& positions = mine.positions[index_of(weight_class)];
-    if (positions.next == positions.end) [[unlikely]]
-        renew_positions(mine, weight_class);
-    return positions.where;
-}
-
-place gate::next_place(submitter& mine, weight weight_class) noexcept {
-    place wanted = next_turn(mine, weight_class);
-    if (weight_class == weight::heavy) {
-        // Front-back fill: the lowest domain that has a free worker; the position if none has.
-        if (const auto free = crew_.lowest_free(placement_.range(weight_class).first)) {
-            wanted.domain = *free;
-        }
-    }
-    return wanted;
-}
-
 // For what will stay where it is put: the first place, from the next position on, whose lane seems
 // to have room.
 place gate::next_place_with_room(submitter& mine, weight weight_class, lane which) noexcept {
@@ -395,14 +334,6 @@ place gate::next_place_with_room(submitter& mine, weight weight_class, lane whic
         here = placement_.after(weight_class, here);
     } while (here.domain != wanted.domain);
     return wanted;
-}
-
-std::uint64_t gate::use_up_position(submitter& mine, weight weight_class) noexcept {
-    submitter::position_block& positions = mine.positions[index_of(weight_class)];
-    if (positions.next == positions.end) [[unlikely]]
-        renew_positions(mine, weight_class);
-    positions.where = placement_.after(weight_class, positions.where);
-    return positions.next++;
 }
 
 // What was admitted may finish, with all that it needs; what was killed while it executes may not.

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,6 +26,7 @@
 namespace tokengate::detail {
 
 enum class deque_kind : std::uint8_t;
+class inputs;
 class worker;
 
 /// Runs on the caller's thread, without a lock except where it blocks.
@@ -53,6 +55,15 @@ class gate {
                                             admission how, call_key key, std::size_t bytes);
     [[nodiscard]] token_node* commit_watched(token_node& node, holders held_by,
                                              std::unique_ptr<call_value> value);
+
+    /// The same two for calls that wait for other tokens (dependents.cpp).
+    [[nodiscard]] token_node* begin_dependent(operation_core& operation, const frame_type& type,
+                                              admission how, std::size_t bytes);
+    void commit_dependent(token_node& node, holders held_by, std::unique_ptr<inputs> waits_for);
+
+    /// The inputs of a token are there, and nobody else touches it: gives it its arguments and a
+    /// place.
+    void place_dependent(token_node& node, inputs& record) noexcept;
 
     /// Gives a begun token's room and node back.
     void abandon(token_node& node) noexcept;
@@ -103,12 +114,16 @@ class gate {
         /// Hands what it holds over to the node.
         void move_into(token_node& node) noexcept;
 
+        /// The same to a dependent, which others may look at already.
+        /// @param position  if nothing anchors it
+        void settle(token_node& node, std::uint64_t position) noexcept;
+
         /// Hands it over to a hold of the key.
         [[nodiscard]] held_key move_into_hold(runtime_core& runtime, unsigned domain) noexcept;
 
         [[nodiscard]] bool first() const noexcept { return first_; }
         [[nodiscard]] bool pinned() const noexcept { return pin_.has_value(); }
-        [[nodiscard]] const strand* line() const noexcept { return line_; }
+        [[nodiscard]] strand* line() const noexcept { return line_; }
 
       private:
         crew& crew_;
@@ -116,6 +131,17 @@ class gate {
         std::optional<tokengate::detail::pin> pin_;
         bool first_ = false;  ///< no other token with the key is in flight
     };
+
+    /// Where a dependent goes when its inputs are there.
+    struct landing {
+        unsigned domain = 0;
+        lane which = lane::medium;
+        bool on_deque = false;  ///< of this worker
+        std::uint64_t position = no_position;
+    };
+
+    /// When a call gets its place.
+    enum class placing : std::uint8_t { at_once, by_its_inputs };
 
     /// Room for one token.
     struct reservation {
@@ -146,7 +172,8 @@ class gate {
         node.serial = bound.serial;
         node.pinned = bound.pinned;
         node.supervised = false;
-        node.unused = 0;
+        node.dependent = false;
+        node.resumable = false;
         node.operation = &operation;
         node.label = &label;
         node.position = no_position;
@@ -166,7 +193,16 @@ class gate {
     [[gnu::noinline, nodiscard]] token_node* begin_supervised(operation_core& operation,
                                                               const frame_type& type, admission how,
                                                               call_key key, std::size_t bytes,
-                                                              const time_limits* own);
+                                                              const time_limits* own,
+                                                              placing when = placing::at_once);
+    [[nodiscard]] token_node* begin_unplaced(operation_core& operation, const frame_type& type,
+                                             admission how);
+    [[nodiscard]] landing find_landing(token_node& node, const inputs& record, anchorage& anchor,
+                                       anchorage& second);
+    void land(token_node& node, anchorage& anchor, const landing& where) noexcept;
+    void clear_away(token_node& node) noexcept;
+    void give_up_placing(token_node& node, inputs& record, bool built,
+                         std::exception_ptr error) noexcept;
     [[nodiscard]] bool may_come_in(const operation_core& operation, admission how);
     [[nodiscard]] bool pass_limits(const operation_core& operation, admission how,
                                    call_limits::hold& held);

@@ -206,7 +206,7 @@ bool gate::reserve_beyond(submitter& mine, weight weight_class, reservation& roo
     // run yet; so this is not the first thing to be tried.)
     if ((room.line != nullptr && self.executing.holds_turn_of(*room.line)) ||
         (stalled && crew_.all_pause_but(self))) {
-        --lane_credits;
+        if (room.way == route::mailbox) --lane_credits;
         --mine.in_flight_credits;
         return true;
     }

@@ -8,6 +8,7 @@
 #include <tokengate/error.hpp>
 #include <tokengate/operation.hpp>
 
+#include "dataflow/dependents.hpp"
 #include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "fork.hpp"
@@ -137,6 +138,7 @@ std::size_t runtime_core::kill_condemned(operation_core& operation, std::string_
     std::size_t dead = operation.aside->kill_waiting(false, reason);
     count_killed(operation, dead);
     dead += operation.supervised_by->kill_waiting(operation.aside, reason);
+    dead += kill_waiters(operation, operation.aside, reason);
     if (executing) dead += crew_.kill_executing_of(operation, reason);
     return dead;
 }

@@ -47,6 +47,7 @@ class supervision final : public alarm {
     place where = place::unlisted;
     bool is_unique = false;  ///< the table of duplicates has it
     bool backs_off = false;  ///< its alarm is the end of that, and owns its entry
+    bool suspends = false;   ///< its callable is a coroutine that waits
 };
 
 /// A frame type of supervised tokens: that of the callable, with a record behind it, and with the

@@ -162,6 +162,13 @@ void supervisor::check(std::string_view operation, const frame_type& type) const
             "the trait out");
     }
     if (retry_.attempts == 1 || type.attempt != nullptr) return;
+    if (type.prepare != nullptr) {
+        throw operation_error(
+            "operation '" + std::string(operation) +
+            "' has retries, but its callable is a coroutine: leave the trait out, and let the "
+            "coroutine retry what it waits for, or declare what may fail as an operation of its "
+            "own, with retries, and let the coroutine wait for that");
+    }
     throw operation_error(
         "operation '" + std::string(operation) +
         "' has retries, but an argument cannot be copied, so that there is none for a second "
@@ -254,7 +261,7 @@ token_state supervisor::run(token_node& node) noexcept {
     }
     timers_.disarm(record);
     const token_state outcome = attempt(record);
-    if (record.seen.steps_aside) return outcome;
+    if (record.seen.steps_aside || record.suspends) return outcome;
     if (health_ != nullptr) health_->judge(record, outcome);
     if (outcome != token_state::waiting) release(record);
     return outcome;
@@ -269,19 +276,25 @@ token_state supervisor::attempt(supervision& record) noexcept {
         std::optional<permit_use> permit;
         if (tier_ != nullptr) permit.emplace(*tier_, *worker::current());
         if (health_ != nullptr && health_->sets_aside(record)) return token_state::waiting;
-        record.attempts.fetch_add(1, std::memory_order_relaxed);
+        const bool goes_on = std::exchange(record.suspends, false);
+        if (!goes_on) record.attempts.fetch_add(1, std::memory_order_relaxed);
         std::optional<blocking_section> waits_for_storage;
         if (tier_ != nullptr) waits_for_storage.emplace();
         std::optional<health_monitor::attempt> watched;
         if (health_ != nullptr) watched.emplace(*health_, record);
         std::optional<timed_run> limit;
         if (record.run_timeout.count() != 0) limit.emplace(timers_, record);
-        if (retry_.attempts == 1 || plain.attempt == nullptr) return plain.run(node);
+        if (retry_.attempts == 1 || plain.attempt == nullptr) {
+            const token_state now = plain.run(node);
+            record.suspends = now == token_state::waiting;
+            return now;
+        }
         outcome = plain.attempt(node, error);
     }
     if (outcome != token_state::executing) return outcome;
     if (is_to_be_retried(record, error)) return token_state::waiting;
-    plain.fail(node, std::move(error));
+    plain.drop_arguments(node);
+    keep_error(node, std::move(error));
     return token_state::failed;
 }
 
@@ -301,6 +314,7 @@ bool supervisor::is_to_be_retried(const supervision& record,
 
 bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
     supervision& record = supervision_of(node);
+    if (record.suspends) return plain_frame(node.type()).put_back(node, entry_in_hand);
     const bool is_retry = !std::exchange(record.seen.steps_aside, false);
     const auto number = record.attempts.load(std::memory_order_relaxed);
     const auto delay =

@@ -31,9 +31,14 @@ inline void check_nothing_is_anchored(const runtime& rt) {
 }
 
 /// Waits until the runtime is idle, then checks its books and that nothing is anchored. What was
-/// killed while it ran lets go of its key when its callable has returned.
+/// killed while it ran lets go of its key and its chain a few steps after its callable has
+/// returned.
 inline void settle_locality(runtime& rt) {
     settle(rt);
+    REQUIRE(eventually([&] {
+        const locality_stats held = rt.stats().locality;
+        return held.pinned_tokens == 0 && held.serial_keys == 0 && held.open_chains == 0;
+    }));
     check_nothing_is_anchored(rt);
 }
 

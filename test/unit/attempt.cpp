@@ -128,7 +128,8 @@ class lone_token {
         return state;
     }
     void fail() {
-        type.fail(*node_, thrown);
+        type.drop_arguments(*node_);
+        ::new (detail::at_offset(*node_, frame::outcome::offset)) std::exception_ptr(thrown);
         state = token_state::failed;
     }
     [[nodiscard]] auto& value() { return frame::outcome::value(*node_); }

@@ -151,15 +151,15 @@ TEST_CASE("finish_reports_the_waiters_and_clears_their_bits") {
     CHECK(word.phase() == token_state::executing);
     const auto end = word.finish(token_state::completed, false);
     CHECK(end.won);
-    CHECK(end.wake);
-    CHECK(end.helper);
+    CHECK(end.wake());
+    CHECK(end.helper());
     CHECK(word.references() == 3);
 
     state_word alone;
     alone.start(token_state::executing, 1);
     const auto quiet = alone.finish(token_state::failed, false);
-    CHECK_FALSE(quiet.wake);
-    CHECK_FALSE(quiet.helper);
+    CHECK_FALSE(quiet.wake());
+    CHECK_FALSE(quiet.helper());
 }
 
 TEST_CASE("announcing_to_a_terminal_token_says_so_and_changes_nothing") {

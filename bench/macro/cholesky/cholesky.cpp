@@ -75,6 +75,7 @@ work factorisation() {
     for (const std::string_view each : {"tokengate", "heavy"}) {
         made.goals.push_back({.of = each, .against = {"flow graph", "task_group"}});
     }
+    made.goals.push_back({.of = "dataflow", .against = {"flow graph"}});
     return made;
 }
 

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cholesky by tokens: the last missing kernel calls the operation of the next.
+// Cholesky by tokens: the last missing kernel calls the operation of the next; or all are called at
+// once, and wait for what they need.
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
 #include <tokengate/tokengate.hpp>
 
 #include "macro/cholesky/contenders.hpp"
@@ -54,11 +60,62 @@ class tokens : public with_runtime<counting_factoriser> {
         });
 };
 
+// A tile is the token that has written it last: nobody counts, nobody calls what comes next.
+template <weight Weight>
+class dataflow : public with_runtime<factoriser> {
+  public:
+    using with_runtime::with_runtime;
+
+    void run() override {
+        const int tiles = field().tiles();
+        const auto count = static_cast<std::size_t>(tiles);
+        std::vector<std::optional<token<void>>> written(count * count);
+        const auto at = [&](int row, int column) -> std::optional<token<void>>& {
+            return written[static_cast<std::size_t>(row) * count +
+                           static_cast<std::size_t>(column)];
+        };
+        const auto after = [&](const auto&... writers) {
+            std::vector<token<void>> all;
+            ((writers ? all.push_back(*writers) : void()), ...);
+            return host().after(all);
+        };
+        for (int step = 0; step < tiles; ++step) {
+            const auto& factored = at(step, step) = after(at(step, step)).call(factor_, step);
+            for (int row = step + 1; row < tiles; ++row) {
+                auto& tile = at(row, step);
+                tile = after(tile, factored).call(solve_, row, step);
+            }
+            for (int row = step + 1; row < tiles; ++row) {
+                for (int column = step + 1; column <= row; ++column) {
+                    auto& tile = at(row, column);
+                    tile = after(tile, at(row, step), at(column, step))
+                               .call(update_, row, column, step);
+                }
+            }
+        }
+        at(tiles - 1, tiles - 1)->wait();
+    }
+
+  private:
+    [[nodiscard]] std::uint64_t expected_tokens() const override {
+        return kernels_of(field().tiles());
+    }
+
+    operation<void(int)> factor_ = host().operation("factor", {.weight = Weight},
+                                                    [this](int column) { field().factor(column); });
+    operation<void(int, int)> solve_ = host().operation(
+        "solve", {.weight = Weight}, [this](int row, int column) { field().solve(row, column); });
+    operation<void(int, int, int)> update_ = host().operation(
+        "update", {.weight = Weight},
+        [this](int row, int column, int step) { field().update(row, column, step); });
+};
+
 }  // namespace
 
 void add_tokengate(std::vector<entry>& contenders) {
     contenders.push_back(enter<tokens<weight::medium>>("tokengate", family::tokengate));
     contenders.push_back(enter<tokens<weight::heavy>>("heavy", family::tokengate));
+    contenders.push_back(enter<dataflow<weight::heavy>>("dataflow", family::tokengate));
 }
 
 }  // namespace tokengate::bench::cholesky

@@ -71,10 +71,11 @@ struct operation_core {
     std::uint32_t number = 0;           ///< in its runtime, from 0 up
     weight weight_class = weight::medium;
     call_keys keys = call_keys::none;
-    bool prepares = false;   ///< something is done with the arguments of a call before it begins
-    bool serial = false;     ///< tokens with equal keys run one at a time
-    bool staggered = false;  ///< always placed by position, also when a worker creates it
-    bool anchors = false;    ///< its calls have keys or open chains
+    bool prepares = false;      ///< something is done with the arguments of a call before it begins
+    bool serial = false;        ///< tokens with equal keys run one at a time
+    bool staggered = false;     ///< always placed by position, also when a worker creates it
+    bool anchors = false;       ///< its calls have keys or open chains
+    bool only_anchors = false;  ///< and there is nothing else to them
     /// There is more to its calls; each of them is made by itself. Relaxed: whoever changes it
     /// while calls come counts on no particular one of them.
     std::atomic<bool> special{false};
@@ -201,6 +202,17 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) noexcept
     return reinterpret_cast<const std::byte*>(&node) + offset;
 }
 
+/// The exception of a token that has failed.
+[[nodiscard]] inline std::exception_ptr& error_of(token_node& node) noexcept {
+    void* const where = at_offset(node, node.type().outcome_offset);
+    return *std::launder(static_cast<std::exception_ptr*>(where));
+}
+
+/// Puts it there: the token has neither arguments nor a result any more.
+inline void keep_error(token_node& node, std::exception_ptr error) noexcept {
+    ::new (at_offset(node, node.type().outcome_offset)) std::exception_ptr(std::move(error));
+}
+
 /// Where a token keeps its result or its exception.
 template <class R>
 struct outcome_place {
@@ -255,8 +267,8 @@ struct arguments_place {
 
 template <class F, class R, class... P>
 struct bulk_functions;
-template <class F, class R, class... P>
-struct repeat_functions;
+template <class R, class... P>
+[[nodiscard]] std::size_t stored_bytes(const token_node& node) noexcept;
 
 /// Calls a function with result R and parameters P with arguments that are stored; what is to be
 /// stored of its result.
@@ -327,17 +339,16 @@ struct frame_functions {
         }
     }
 
-    static constexpr frame_type type{
-        .run = run,
-        .drop_arguments = drop_arguments,
-        .drop_outcome = drop_outcome,
-        .size = arguments::end,
-        .size_class = size_class_of(arguments::end),
-        .trivial_result = outcome::value_place::trivial,
-        .bulk = &bulk_functions<F, R, P...>::type,
-        .attempt = nullptr,  // see repeatable_frame
-        .fail = repeat_functions<F, R, P...>::fail,
-        .argument_bytes = repeat_functions<F, R, P...>::argument_bytes};
+    static constexpr frame_type type{.run = run,
+                                     .drop_arguments = drop_arguments,
+                                     .drop_outcome = drop_outcome,
+                                     .size = arguments::end,
+                                     .size_class = size_class_of(arguments::end),
+                                     .trivial_result = outcome::value_place::trivial,
+                                     .bulk = &bulk_functions<F, R, P...>::type,
+                                     .attempt = nullptr,  // see repeatable_frame
+                                     .outcome_offset = outcome::offset,
+                                     .argument_bytes = stored_bytes<R, P...>};
 
   private:
     static stored_result<R> invoke(F& callable, [[maybe_unused]] token_node& node) {

@@ -46,13 +46,12 @@ struct frame_type {
     /// Runs the callable once, with copies of the arguments where a parameter is no reference to a
     /// const object, so that they remain for another attempt. `completed` or `failed`: the token
     /// has ended as after run(). `executing`: the callable, or a copy, threw what is in `thrown`;
-    /// the arguments are as they were, and the next is another attempt, fail() or
+    /// the arguments are as they were, and the next is another attempt or
     /// drop_arguments(). Null if the operation has no traits that could ask for retries
     /// (repeatable_frame), or an argument cannot be copied (tokengate::copied_for_retry).
     token_state (*attempt)(token_node&, std::exception_ptr& thrown) noexcept = nullptr;
-    /// Instead of another attempt: destroys the arguments and keeps an exception, as if run() had
-    /// met it. The token has failed.
-    void (*fail)(token_node&, std::exception_ptr error) noexcept = nullptr;
+    /// Where the outcome is, in bytes from the beginning of the node.
+    std::size_t outcome_offset = 0;
     /// How many bytes the arguments take, with what they hold (tokengate/argument.hpp); while they
     /// are there.
     std::size_t (*argument_bytes)(const token_node&) noexcept = nullptr;
@@ -62,6 +61,11 @@ struct frame_type {
     bool (*put_back)(token_node&, bool entry_in_hand) noexcept = nullptr;
     /// Calls can be compared by their arguments (tokengate/detail/duplicate.hpp).
     bool coalescible = false;
+    /// Makes a node ready for a callable that is a coroutine; null: it is none. Before the
+    /// arguments are built.
+    void (*prepare)(token_node&) noexcept = nullptr;
+    /// Where the suspension of that is, in bytes from the beginning of the node; 0: there is none.
+    std::size_t suspension_offset = 0;
 };
 
 /// What a token must know of its operation even when its runtime is gone: the operation's name and
@@ -109,7 +113,8 @@ struct token_node {
     bool serial : 1 = false;         ///< `line` holds; it waits for its turn there
     bool pinned : 1 = false;         ///< `pin` holds
     bool supervised : 1 = false;     ///< a record lies behind its frame (lib/resilience)
-    std::uint8_t unused : 2 = 0;     ///< so that all of it can be written in one go
+    bool dependent : 1 = false;      ///< it has inputs in place of arguments (lib/dataflow)
+    bool resumable : 1 = false;      ///< its callable is a coroutine (lib/coroutine)
     union {
         token_node* next = nullptr;   ///< link in free lists
         const runtime_core* runtime;  ///< of a token without a chain: whose it is; only compared
@@ -130,8 +135,42 @@ struct token_node {
     /// True if it may run in one domain only.
     [[nodiscard]] bool anchored() const noexcept { return (marks() & 0b0001'1100) != 0; }
 
+    /// What ties it, for those who may look while a dependent gets its place (lib/dataflow).
+    struct ties {
+        route way;
+        bool chained;
+        bool anchored;
+    };
+    [[nodiscard]] ties glance() const noexcept {
+        auto* const bits = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(this));
+        // Relaxed: whoever does more than look has seen it admitted.
+        const unsigned now = std::atomic_ref(bits[7]).load(std::memory_order_relaxed);
+        return {.way = static_cast<route>(now & 0b0000'0011U),
+                .chained = (now & 0b0000'0100U) != 0,
+                .anchored = (now & 0b0001'1100U) != 0};
+    }
+
+    /// Its number in the order of its class; none if something anchors it. Likewise.
+    [[nodiscard]] std::uint64_t number() const noexcept {
+        if (glance().anchored) return no_position;
+        // Relaxed: as above.
+        return std::atomic_ref(const_cast<std::uint64_t&>(position))
+            .load(std::memory_order_relaxed);
+    }
+
+    /// A dependent has got its place: it has arguments from now on.
+    /// @param word  its number, or what the union holds instead
+    void settle(bool is_serial, bool is_pinned, std::uint64_t word) noexcept {
+        // Relaxed: the state word publishes them.
+        std::atomic_ref(position).store(word, std::memory_order_relaxed);
+        const unsigned now = (marks() & 0b1010'0111U) | (is_serial ? 0b0000'1000U : 0U) |
+                             (is_pinned ? 0b0001'0000U : 0U);
+        std::atomic_ref(reinterpret_cast<unsigned char*>(this)[7])
+            .store(static_cast<unsigned char>(now), std::memory_order_relaxed);
+    }
+
     /// True if nothing is to be done for it but to run it.
-    [[nodiscard]] bool plain() const noexcept { return (marks() & 0b0011'1100) == 0; }
+    [[nodiscard]] bool plain() const noexcept { return (marks() & 0b1011'1100) == 0; }
 
     /// True if there is more to its commit than a push.
     [[nodiscard]] bool commits_specially() const noexcept { return (marks() & 0b0010'1000) != 0; }

@@ -25,6 +25,19 @@ namespace tokengate::detail {
 template <class P>
 concept repeatable_parameter = std::is_lvalue_reference_v<P> || repeatable<std::decay_t<P>>;
 
+/// See frame_type::argument_bytes.
+template <class R, class... P>
+[[nodiscard]] std::size_t stored_bytes([[maybe_unused]] const token_node& node) noexcept {
+    using arguments = arguments_place<R, P...>;
+    if constexpr (arguments::none) {
+        return 0;
+    } else {
+        return std::apply(
+            [](const std::decay_t<P>&... args) { return (bytes_of_argument(args) + ...); },
+            arguments::place::at(at_offset(node, arguments::offset)));
+    }
+}
+
 /// The functions of a frame for attempts at a callable F with parameters P and result R.
 template <class F, class R, class... P>
 struct repeat_functions {
@@ -47,7 +60,7 @@ struct repeat_functions {
         } catch (...) {
             std::exception_ptr error = std::current_exception();
             frame_functions<F, R, P...>::drop_outcome(node, token_state::completed);
-            put_error(node, std::move(error));
+            ::new (at_offset(node, outcome::offset)) std::exception_ptr(std::move(error));
             return token_state::failed;
         }
     }
@@ -62,28 +75,7 @@ struct repeat_functions {
         }
     }();
 
-    /// See frame_type::fail.
-    static void fail(token_node& node, std::exception_ptr error) noexcept {
-        frame_functions<F, R, P...>::drop_arguments(node);
-        put_error(node, std::move(error));
-    }
-
-    /// See frame_type::argument_bytes.
-    static std::size_t argument_bytes([[maybe_unused]] const token_node& node) noexcept {
-        if constexpr (arguments::none) {
-            return 0;
-        } else {
-            return std::apply(
-                [](const std::decay_t<P>&... args) { return (bytes_of_argument(args) + ...); },
-                stored(node));
-        }
-    }
-
   private:
-    static void put_error(token_node& node, std::exception_ptr error) noexcept {
-        ::new (at_offset(node, outcome::offset)) std::exception_ptr(std::move(error));
-    }
-
     [[nodiscard]] static const auto& stored(const token_node& node) noexcept {
         return arguments::place::at(at_offset(node, arguments::offset));
     }

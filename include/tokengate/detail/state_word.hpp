@@ -49,7 +49,9 @@ namespace detail {
 ///                aside        while it waits: it has been admitted, and was set aside
 ///     bit  7     turn over    of a serial token: somebody passes its turn on;
 ///                paused       before it executes: it is not to begin until it is resumed
-///     bits 8-31  references   handles, plus one for the runtime until the token is terminal
+///     bit  8     followed     somebody is to be told when it has ended (lib/dataflow)
+///     bit  9     placing      it executes in name only: its inputs have come, it gets its place
+///     bits 10-31 references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
 /// reference, learn whom to wake) is one read-modify-write.
@@ -57,10 +59,18 @@ class state_word {
   public:
     /// What a terminal transition learned.
     struct finished {
-        bool won = false;     ///< false: the token was terminal already, nothing was changed
-        bool wake = false;    ///< a thread sleeps on the word
-        bool helper = false;  ///< a worker waits for the token
-        bool last = false;    ///< nobody holds the token any more: recycle it
+        bool won = false;      ///< false: the token was terminal already, nothing was changed
+        bool last = false;     ///< nobody holds the token any more: recycle it
+        std::uint32_t by = 0;  ///< who is to be told of it, as bits of the word
+
+        /// Nobody waits for it.
+        [[nodiscard]] bool unnoticed() const noexcept { return by == 0; }
+        /// A thread sleeps on the word.
+        [[nodiscard]] bool wake() const noexcept { return (by & sleeper_bit) != 0; }
+        /// A worker waits for the token.
+        [[nodiscard]] bool helper() const noexcept { return (by & helper_bit) != 0; }
+        /// There are continuations.
+        [[nodiscard]] bool followed() const noexcept { return (by & followed_bit) != 0; }
     };
 
     /// Sets the word before the token is shared: no other thread may see it yet.
@@ -131,7 +141,7 @@ class state_word {
     [[nodiscard]] bool pause() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) >= token_state::executing) return false;
+            if (!can_pause(word)) return false;
             // Relaxed: nothing is published; who begins the token decides by this word alone.
         } while (!word_.compare_exchange_weak(word, word | paused_bit, std::memory_order_relaxed));
         return true;
@@ -147,7 +157,7 @@ class state_word {
     [[nodiscard]] resumed resume() noexcept {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) >= token_state::executing || (word & paused_bit) == 0) return {};
+            if (!can_pause(word) || (word & paused_bit) == 0) return {};
             // Relaxed: as in pause().
         } while (!word_.compare_exchange_weak(word, word & ~paused_bit, std::memory_order_relaxed));
         return {.paused = true, .helper = (word & helper_bit) != 0};
@@ -157,7 +167,7 @@ class state_word {
     [[nodiscard]] bool paused() const noexcept {
         // Relaxed: it may be over by now anyway.
         const std::uint32_t word = word_.load(std::memory_order_relaxed);
-        return phase_of(word) < token_state::executing && (word & paused_bit) != 0;
+        return can_pause(word) && (word & paused_bit) != 0;
     }
 
     /// admitted -> waiting, by whoever took the token out of its mailbox and may not begin it: it
@@ -205,6 +215,39 @@ class state_word {
             word, with_phase(word, token_state::executing) & ~aside_bit, std::memory_order_acquire,
             std::memory_order_relaxed));
         return true;
+    }
+
+    /// waiting -> executing, by whoever has seen its inputs end: nobody else touches it until
+    /// end_placing(), but for pauses; who ends it meanwhile leaves the rest to the caller. False if
+    /// somebody has killed it: then it is a husk.
+    [[nodiscard]] bool begin_placing() noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != token_state::waiting) return false;
+            assert((word & aside_bit) == 0);
+            // Acquire: as in begin().
+        } while (!word_.compare_exchange_weak(
+            word, with_phase(word, token_state::executing) | placing_bit, std::memory_order_acquire,
+            std::memory_order_relaxed));
+        return true;
+    }
+
+    /// executing -> admitted; waiting, if it is to be put in line; or set aside, if it is paused.
+    /// Not done: somebody has ended it.
+    [[nodiscard]] admitted end_placing(bool in_line) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        std::uint32_t next = 0;
+        bool aside = false;
+        do {
+            if (phase_of(word) != token_state::executing) return {};
+            aside = (word & paused_bit) != 0 && !in_line;
+            next = with_phase(word & ~placing_bit,
+                              in_line || aside ? token_state::waiting : token_state::admitted);
+            if (aside) next |= aside_bit;
+            // Release: whoever begins it, or kills it, sees what was made of it; acquire: as above.
+        } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return {.done = !aside, .aside = aside, .helper = (word & helper_bit) != 0};
     }
 
     /// What a token was when somebody began to kill it.
@@ -265,16 +308,13 @@ class state_word {
         std::uint32_t next = 0;
         do {
             if (phase_of(word) != token_state::executing) return {};
-            next = with_phase(word, outcome) & ~(sleeper_bit | helper_bit);
+            next = with_phase(word, outcome) & ~waiting_bits;
             if (drop_reference) next -= one_reference;
             // Release: publishes the result to phase() and wait; acquire: the last holder
             // recycles the node and must see what the others did with it.
         } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
                                               std::memory_order_relaxed));
-        return {.won = true,
-                .wake = (word & sleeper_bit) != 0,
-                .helper = (word & helper_bit) != 0,
-                .last = references_of(next) == 0};
+        return {.won = true, .last = references_of(next) == 0, .by = word & waiting_bits};
     }
 
     /// Adds a handle. The caller holds one already.
@@ -350,6 +390,9 @@ class state_word {
     /// Announces a worker that waits for the token while it runs others.
     [[nodiscard]] std::uint32_t announce_helper() noexcept { return announce(helper_bit); }
 
+    /// Announces a continuation.
+    [[nodiscard]] std::uint32_t announce_follower() noexcept { return announce(followed_bit); }
+
     /// The word itself, for the futex.
     [[nodiscard]] std::atomic<std::uint32_t>& futex() noexcept { return word_; }
 
@@ -367,14 +410,23 @@ class state_word {
     static constexpr std::uint32_t aside_bit = 64;  ///< while it waits
     static constexpr std::uint32_t turn_over_bit = 128;
     static constexpr std::uint32_t paused_bit = 128;  ///< before it executes
-    static constexpr std::uint32_t one_reference = 256;
-    static constexpr std::uint32_t most_references = (1U << 24U) - 1024;
+    static constexpr std::uint32_t followed_bit = 256;
+    static constexpr std::uint32_t waiting_bits = sleeper_bit | helper_bit | followed_bit;
+    static constexpr std::uint32_t placing_bit = 512;
+    static constexpr std::uint32_t one_reference = 1024;
+    static constexpr std::uint32_t most_references = (1U << 22U) - 1024;
 
     static std::uint32_t pack(token_state phase, std::uint32_t references) noexcept {
         return static_cast<std::uint32_t>(phase) | (references * one_reference);
     }
     static std::uint32_t with_phase(std::uint32_t word, token_state phase) noexcept {
         return (word & ~phase_mask) | static_cast<std::uint32_t>(phase);
+    }
+    // It waits, or is about to.
+    static bool can_pause(std::uint32_t word) noexcept {
+        const token_state phase = phase_of(word);
+        return phase < token_state::executing ||
+               (phase == token_state::executing && (word & placing_bit) != 0);
     }
     static std::uint32_t references_of(std::uint32_t word) noexcept { return word / one_reference; }
 
