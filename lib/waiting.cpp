@@ -8,6 +8,7 @@
 #include <tokengate/error.hpp>
 
 #include "domain/ending.hpp"
+#include "domain/guest.hpp"
 #include "domain/permit.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
@@ -43,6 +44,7 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
         if (is_terminal(node.state.phase())) return true;
         cpu_pause();
     }
+    const guest_absence away;
     for (;;) {
         const std::uint32_t word = node.state.announce_sleeper();
         if (is_terminal(state_word::phase_of(word))) return true;
@@ -136,11 +138,19 @@ void tell_joiners() noexcept {
 
 blocking_section::blocking_section() noexcept : owner_(worker::current()) {
     // Whether or not anybody can be had to stand in.
-    if (owner_ != nullptr) static_cast<void>(owner_->begin_blocking());
+    if (owner_ != nullptr) {
+        static_cast<void>(owner_->begin_blocking());
+    } else {
+        guest_post::begin_blocking();
+    }
 }
 
 blocking_section::~blocking_section() {
-    if (owner_ != nullptr) owner_->end_blocking();
+    if (owner_ != nullptr) {
+        owner_->end_blocking();
+    } else {
+        guest_post::end_blocking();
+    }
 }
 
 std::string seed_of_chain(const token_node& node) {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <tokengate/arena.hpp>
 #include <tokengate/detail/key.hpp>
 #include <tokengate/detail/signature.hpp>
 #include <tokengate/error.hpp>
@@ -309,6 +310,9 @@ struct basic_operation_traits {
     /// @endcode
     tokengate::duplicates duplicates = tokengate::duplicates::allow;
 
+    /// Over how many domains the algorithms of oneTBB spread that the callable uses: see domains().
+    arena_width arena = {};
+
     /// For an operation whose arguments are of the other kind.
     /// @throws operation_error if it is sticky by arguments that cannot be hashed
     operator basic_operation_traits<!hashable>() const {
@@ -329,7 +333,8 @@ struct basic_operation_traits {
                 .spikes = spikes,
                 .in_flight = in_flight,
                 .rate = rate,
-                .duplicates = duplicates};
+                .duplicates = duplicates,
+                .arena = arena};
     }
 };
 

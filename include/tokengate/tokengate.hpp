@@ -3,6 +3,7 @@
 /// All of TokenGate.
 #pragma once
 
+#include <tokengate/arena.hpp>
 #include <tokengate/argument.hpp>
 #include <tokengate/blocking.hpp>
 #include <tokengate/bulk.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
 /// A domain's oneTBB arena: the workers live inside it, and oneTBB's own threads that come to help
-/// a nested parallel algorithm are pinned to the domain.
+/// a nested parallel algorithm are pinned to the domain. Protocol: arenas.md.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,15 @@
 
 namespace tokengate::detail {
 
+class crew;
+
+/// For whom the guests of an arena work.
+struct arena_host {
+    crew* owner = nullptr;  ///< null: nobody stands in while a guest waits
+    unsigned domain = 0;    ///< that of the workers in the arena
+    unsigned concurrency = 1;
+};
+
 /// Wraps tbb::task_arena, which only arena.cpp includes.
 ///
 /// One slot is reserved for each worker; `extra_slots` are for threads that oneTBB sends when a
@@ -18,8 +27,9 @@ namespace tokengate::detail {
 /// go between arenas, so that tokens run on our pinned threads only.
 class domain_arena {
   public:
-    /// @param home   the domain; guests are pinned to its CPUs if `pin`
-    domain_arena(unsigned workers, unsigned extra_slots, const domain_info& home, bool pin);
+    /// @param home   the domain; guests are pinned to its CPUs if `pin`. Lives as long as this
+    domain_arena(unsigned workers, unsigned extra_slots, const domain_info& home, bool pin,
+                 const arena_host& host);
     ~domain_arena();
     domain_arena(const domain_arena&) = delete;
     domain_arena& operator=(const domain_arena&) = delete;

@@ -22,7 +22,8 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
       outside(chosen.operation_limit),
       runtime_(runtime),
       settings_(chosen),
-      pins_(chosen.binding && machine.binds()) {
+      pins_(chosen.binding && machine.binds()),
+      wide_arenas_(*this, machine, pins_) {
     for (const weight each : all_weights) {
         first_allowed_[index_of(each)] =
             chosen.strict_stealing ? chosen.first_core[index_of(each)] : 0;
@@ -31,7 +32,7 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
     }
     try {
         for (unsigned d = 0; d < chosen.cores; ++d) {
-            domains_.push_back(std::make_unique<domain>(d, chosen, machine));
+            domains_.push_back(std::make_unique<domain>(*this, d, chosen, machine));
             for (const weight each : all_weights) {
                 if (d >= first_allowed_[index_of(each)]) {
                     domains_.back()->stealable |= bit_of(lane_of(each, false));

@@ -17,6 +17,7 @@
 #include <tokengate/detail/node.hpp>
 #include <tokengate/topology.hpp>
 
+#include "domain/arena_pool.hpp"
 #include "domain/counters.hpp"
 #include "domain/credits.hpp"
 #include "domain/domain.hpp"
@@ -239,6 +240,9 @@ class crew {
 
     [[nodiscard]] const runtime_core* runtime() const noexcept { return runtime_; }
 
+    /// The arenas over several domains.
+    [[nodiscard]] arena_pool& wide_arenas() noexcept { return wide_arenas_; }
+
     credit_pool in_flight;                 ///< room for tokens accepted and not yet finished
     event_count room;                      ///< blocked submitters
     event_count quiet;                     ///< threads that wait until nothing is in flight
@@ -269,6 +273,7 @@ class crew {
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;
     bool pins_;
+    arena_pool wide_arenas_;
     std::array<unsigned, weight_count> first_allowed_{};  ///< lowest domain that may run a class
     /// Who may take from a lane: for free tokens, the workers of those domains. The others do not
     /// count when somebody is to be woken: with strict ranges the worker of core 0 sleeps for as

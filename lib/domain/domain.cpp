@@ -11,14 +11,17 @@ unsigned guest_slots(const settings& chosen, const domain_info& info) {
     return cpus > chosen.workers_per_core ? cpus - chosen.workers_per_core : 0;
 }
 
-domain::domain(unsigned index, const settings& chosen, const topology& machine)
+domain::domain(crew& owner, unsigned index, const settings& chosen, const topology& machine)
     : number(index),
       info(machine.domain(index)),
       // Threads that are not workers may take tokens out too: those that kill.
       box(chosen.mailbox_capacity,
           std::size_t{chosen.cores} * (chosen.workers_per_core + chosen.reserve_workers) + 1),
       arena(chosen.workers_per_core, guest_slots(chosen, info), info,
-            chosen.binding && machine.binds()),
+            chosen.binding && machine.binds(),
+            {.owner = &owner,
+             .domain = index,
+             .concurrency = static_cast<unsigned>(info.cpus.size())}),
       neighbours(machine.neighbours(index)),
       workers_(std::make_unique<std::unique_ptr<worker>[]>(chosen.workers_per_core +
                                                            chosen.reserve_workers)) {

@@ -25,7 +25,7 @@ class worker;
 
 /// The members without a comment on threads are set before any worker runs.
 struct domain {
-    domain(unsigned index, const settings& chosen, const topology& machine);
+    domain(crew& owner, unsigned index, const settings& chosen, const topology& machine);
     ~domain();
     domain(const domain&) = delete;
     domain& operator=(const domain&) = delete;

@@ -47,8 +47,11 @@ worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen
     }
     // An arena of its own: the slots of the domain's belong to the workers that it stands in for.
     if (reserve_) {
-        own_arena_ = std::make_unique<domain_arena>(1, guest_slots(chosen, home.info), home.info,
-                                                    owner.pins());
+        own_arena_ = std::make_unique<domain_arena>(
+            1, guest_slots(chosen, home.info), home.info, owner.pins(),
+            arena_host{.owner = &owner,
+                       .domain = home.number,
+                       .concurrency = static_cast<unsigned>(home.info.cpus.size())});
     }
 }
 

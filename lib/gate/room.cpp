@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "domain/guest.hpp"
 #include "domain/worker.hpp"
 #include "gate/gate.hpp"
 #include "locality/strands.hpp"
@@ -69,6 +70,7 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
     if (mine.in_flight_credits > 0) {
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
     }
+    const guest_absence away;
     std::optional<blocking_section> blocked;
     std::optional<worker::isolation> limits;
     if (self != nullptr && self->has_turn()) limits.emplace(*self);
@@ -124,7 +126,9 @@ bool gate::fills_up(const operation_core& operation, const strand& line, unsigne
 template <class Full>
 bool gate::wait_while(const operation_core& operation, admission how, Full&& is_so) {
     if (how == admission::refuse) return false;
+    if (!is_so()) return true;
     worker* const self = worker::current_of(crew_);
+    const guest_absence away;
     std::optional<blocking_section> blocked;
     for (;;) {
         if (!is_so()) return true;

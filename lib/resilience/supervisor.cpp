@@ -115,7 +115,8 @@ bool supervisor::is_needed_for(const operation_traits& traits,
     return memory.limited() || traits.in_flight.tokens != 0 || traits.rate.per_second != 0 ||
            traits.duplicates != tokengate::duplicates::allow || traits.queue_timeout.count() != 0 ||
            traits.run_timeout.count() != 0 || traits.retry.attempts != 1 ||
-           traits.storage != storage::none || health_monitor::is_needed_for(traits);
+           traits.arena.domains != 1 || traits.storage != storage::none ||
+           health_monitor::is_needed_for(traits);
 }
 
 std::string supervisor::complain(const operation_traits& traits) {
@@ -138,6 +139,7 @@ std::string supervisor::complain(const operation_traits& traits) {
     add(detail::complain(traits.in_flight));
     add(detail::complain(traits.rate));
     add(detail::complain(traits.duplicates));
+    if (traits.arena.domains == 0) add("arena is over 0 domains; allowed are 1 and more");
     return all;
 }
 
@@ -148,6 +150,7 @@ supervisor::supervisor(crew& workers, timers& clock, const operation_traits& tra
       queue_timeout_(traits.queue_timeout),
       run_timeout_(traits.run_timeout),
       retry_(traits.retry),
+      arena_width_(traits.arena.domains),
       tier_(tier_of(traits.storage)),
       health_(health),
       coalesces_(traits.duplicates == tokengate::duplicates::coalesce),
@@ -284,12 +287,17 @@ token_state supervisor::attempt(supervision& record) noexcept {
         if (health_ != nullptr) watched.emplace(*health_, record);
         std::optional<timed_run> limit;
         if (record.run_timeout.count() != 0) limit.emplace(timers_, record);
-        if (retry_.attempts == 1 || plain.attempt == nullptr) {
-            const token_state now = plain.run(node);
-            record.suspends = now == token_state::waiting;
-            return now;
+        const bool once = retry_.attempts == 1 || plain.attempt == nullptr;
+        const auto call = [&] { outcome = once ? plain.run(node) : plain.attempt(node, error); };
+        if (arena_width_ == 1) {
+            call();
+        } else {
+            crew_.wide_arenas().run(arena_width_, call);
         }
-        outcome = plain.attempt(node, error);
+        if (once) {
+            record.suspends = outcome == token_state::waiting;
+            return outcome;
+        }
     }
     if (outcome != token_state::executing) return outcome;
     if (is_to_be_retried(record, error)) return token_state::waiting;

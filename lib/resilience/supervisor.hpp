@@ -156,6 +156,7 @@ class supervisor {
     const std::chrono::nanoseconds queue_timeout_;
     const std::chrono::nanoseconds run_timeout_;
     const retry_policy retry_;
+    const unsigned arena_width_;  ///< in domains
     tier* const tier_;
     health_monitor* const health_;
 

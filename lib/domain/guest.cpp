@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "domain/guest.hpp"
+
+#include <utility>
+
+#include "domain/crew.hpp"
+
+namespace tokengate::detail {
+
+namespace {
+
+thread_local std::shared_ptr<guest_post> this_post;
+
+}  // namespace
+
+const std::shared_ptr<guest_post>& guest_post::of_this_thread() noexcept { return this_post; }
+
+void guest_post::enter(std::shared_ptr<guest_post> post) noexcept { this_post = std::move(post); }
+
+void guest_post::close() noexcept {
+    const std::scoped_lock guard(lock_);
+    owner_ = nullptr;
+}
+
+void guest_post::begin_blocking() noexcept {
+    if (this_post == nullptr) return;
+    const std::scoped_lock guard(this_post->lock_);
+    // Whether or not anybody can be had.
+    if (this_post->owner_ != nullptr) {
+        static_cast<void>(this_post->owner_->stand_in(this_post->domain_));
+    }
+}
+
+void guest_post::end_blocking() noexcept {
+    if (this_post == nullptr) return;
+    const std::scoped_lock guard(this_post->lock_);
+    if (this_post->owner_ != nullptr) this_post->owner_->step_back(this_post->domain_);
+}
+
+}  // namespace tokengate::detail
