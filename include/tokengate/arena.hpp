@@ -36,12 +36,10 @@ namespace this_token {
 /// answer; outside of tokens it is std::thread::hardware_concurrency(), or 1. Cost: two
 /// thread-local variables.
 ///
-/// For OpenMP, whose regions stay on the CPUs of the domain, whatever the arena, but have as many
-/// threads as OMP_NUM_THREADS says, or as the machine has CPUs. So in an operation without the
-/// trait `arena`:
-/// @code
-/// #pragma omp parallel for num_threads(static_cast<int>(tg::this_token::concurrency()))
-/// @endcode
+/// OpenMP knows nothing of arenas: a region has as many threads as OMP_NUM_THREADS says, or as the
+/// machine has CPUs, all of them on the CPUs of the domain. So give it
+/// `num_threads(static_cast<int>(tg::this_token::concurrency()))` in an operation without the trait
+/// `arena`. A region in which threads wait for tokens belongs inside tokengate::blocking().
 [[nodiscard]] unsigned concurrency() noexcept;
 
 }  // namespace this_token
