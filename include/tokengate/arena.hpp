@@ -39,7 +39,9 @@ namespace this_token {
 /// OpenMP knows nothing of arenas: a region has as many threads as OMP_NUM_THREADS says, or as the
 /// machine has CPUs, all of them on the CPUs of the domain. So give it
 /// `num_threads(static_cast<int>(tg::this_token::concurrency()))` in an operation without the trait
-/// `arena`. A region in which threads wait for tokens belongs inside tokengate::blocking().
+/// `arena`. (With GNU's runtime, libgomp. LLVM's keeps one pool of threads for the whole process,
+/// which stay on the CPUs of whichever domain first had them made.) A region in which threads wait
+/// for tokens belongs inside tokengate::blocking().
 [[nodiscard]] unsigned concurrency() noexcept;
 
 }  // namespace this_token

@@ -11,11 +11,17 @@ namespace {
 
 thread_local std::shared_ptr<guest_post> this_post;
 
+// The same for who only wants to know whether there is one: no guard stands before it.
+constinit thread_local bool is_guest = false;
+
 }  // namespace
 
 const std::shared_ptr<guest_post>& guest_post::of_this_thread() noexcept { return this_post; }
 
-void guest_post::enter(std::shared_ptr<guest_post> post) noexcept { this_post = std::move(post); }
+void guest_post::enter(std::shared_ptr<guest_post> post) noexcept {
+    is_guest = post != nullptr;
+    this_post = std::move(post);
+}
 
 void guest_post::close() noexcept {
     const std::scoped_lock guard(lock_);
@@ -23,7 +29,7 @@ void guest_post::close() noexcept {
 }
 
 void guest_post::begin_blocking() noexcept {
-    if (this_post == nullptr) return;
+    if (!is_guest) return;
     const std::scoped_lock guard(this_post->lock_);
     // Whether or not anybody can be had.
     if (this_post->owner_ != nullptr) {
@@ -32,7 +38,7 @@ void guest_post::begin_blocking() noexcept {
 }
 
 void guest_post::end_blocking() noexcept {
-    if (this_post == nullptr) return;
+    if (!is_guest) return;
     const std::scoped_lock guard(this_post->lock_);
     if (this_post->owner_ != nullptr) this_post->owner_->step_back(this_post->domain_);
 }

@@ -23,9 +23,15 @@ namespace {
 
 constexpr std::array<int, 4> core_counts{1, 2, 4, 8};
 
-/// The user of the tests may have told OpenMP where its threads run.
+/// The user of the tests may have told OpenMP where its threads run. And LLVM's runtime, unlike
+/// GNU's, has one pool of threads for all who start regions, so that they run where they were made.
 bool openmp_binds() {
-    return omp_get_proc_bind() != omp_proc_bind_false ||
+#ifdef __clang__
+    const bool shares_threads = true;
+#else
+    const bool shares_threads = false;
+#endif
+    return shares_threads || omp_get_proc_bind() != omp_proc_bind_false ||
            std::getenv("GOMP_CPU_AFFINITY") != nullptr;
 }
 
