@@ -42,6 +42,7 @@ int main() {
                               [] { return tg::this_token::concurrency(); });
 
     std::vector<tg::token<int>> many;
+    many.reserve(100);
     for (int i = 0; i < 100; ++i) many.push_back(smooth(1000U));
     const bool sorted = solve(200'000U).get();
     bool smoothed = true;

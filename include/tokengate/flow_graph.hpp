@@ -91,6 +91,7 @@ class graph_message {
     /// Equal inputs are equal keys.
     template <class H>
         requires hashable<Input>
+    // NOLINTNEXTLINE(readability-identifier-naming): Abseil's name.
     friend H AbslHashValue(H state, const graph_message& value) {
         return H::combine(std::move(state), value.input_);
     }
