@@ -25,8 +25,9 @@ struct arena_width {
 /// What the callable waits for may run on its stack, and so in its arena, as a plain call would;
 /// otherwise nothing else does, and another thread stands in for the worker while it waits.
 ///
-/// Cost: some two microseconds a run; and making an arena, the first time, and again for each run
-/// that is on at the same time. Without memory for it the callable runs in the arena of its domain.
+/// Cost: about that of a time limit, for each token; and making an arena, the first time, and again
+/// for each run that is on at the same time. Without memory for it the callable runs in the arena
+/// of its domain.
 [[nodiscard]] constexpr arena_width domains(unsigned count) noexcept { return {.domains = count}; }
 
 namespace this_token {
