@@ -265,6 +265,12 @@ void throw_unhashable(const operation_core& operation) {
 
 }  // namespace detail
 
+namespace detail {
+
+runtime_core& core_of(runtime& rt) noexcept { return *rt.core_; }
+
+}  // namespace detail
+
 runtime::runtime(const config& wanted) : core_(std::make_unique<detail::runtime_core>(wanted)) {}
 
 runtime::~runtime() {

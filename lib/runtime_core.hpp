@@ -3,6 +3,7 @@
 /// What is behind tokengate::runtime.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -13,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include <tokengate/detail/loop.hpp>
 #include <tokengate/runtime.hpp>
 
 #include "domain/backlog.hpp"
@@ -39,6 +41,10 @@ class runtime_core {
 
     [[nodiscard]] operation_core& adopt(std::string_view name, const operation_traits& traits,
                                         std::unique_ptr<operation_core> operation);
+
+    /// The operation whose tokens are the blocks of such loops; declared when it is first needed.
+    /// @throws operation_error if there is no room for it, or its name is taken; runtime_forked
+    [[nodiscard]] operation_core& loop_operation(loop_kind kind, weight weight_class, bool keyed);
 
     /// Waits until nothing is in flight. False if the deadline passed first.
     [[nodiscard]] bool wait_idle(std::optional<steady_ns> deadline);
@@ -129,6 +135,9 @@ class runtime_core {
     std::mutex condemning_lock_;  ///< a later horizon includes all that earlier ones do
     bool paused_ = false;         ///< under operations_lock_: so is each operation from the start
     bool stopping_ = false;       ///< under operations_lock_: from stop() to start()
+    std::mutex loops_lock_;       ///< before operations_lock_
+    /// By kind, weight and keyed; null: not declared yet. Written under loops_lock_.
+    std::array<std::array<std::array<std::atomic<operation_core*>, 2>, weight_count>, 2> loops_{};
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
     std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does

@@ -33,6 +33,13 @@ namespace this_token {
 /// Which attempt this is, from 1 on; 0 outside of tokens. Cost: as stop_requested().
 [[nodiscard]] unsigned attempt() noexcept;
 
+/// The domain whose worker executes it; 0 outside of tokens. Cost: as stop_requested(). From
+/// apps/examples/parallel_for.cpp:
+/// @code
+/// if (tg::this_token::domain() == homes.domain(block.first / grain)) at_home.fetch_add(1);
+/// @endcode
+[[nodiscard]] unsigned domain() noexcept;
+
 }  // namespace this_token
 
 namespace detail {

@@ -25,6 +25,15 @@
 
 namespace tokengate {
 
+class runtime;
+
+namespace detail {
+
+/// What is behind a runtime.
+[[nodiscard]] runtime_core& core_of(runtime& rt) noexcept;
+
+}  // namespace detail
+
 /// A token that was still executing when stop() gave up waiting for it.
 struct straggler {
     std::string operation;  ///< the name of its operation
@@ -195,6 +204,8 @@ class runtime {
     [[nodiscard]] std::vector<chain_info> open_chains() const;
 
   private:
+    friend detail::runtime_core& detail::core_of(runtime& rt) noexcept;
+
     /// `retriable`: the traits may ask for retries.
     template <bool retriable, class F>
     [[nodiscard]] auto operation_of(std::string_view name, const detail::traits_for<F>& traits,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <tokengate/arena.hpp>
+#include <tokengate/affinity.hpp>
 #include <tokengate/argument.hpp>
 #include <tokengate/blocking.hpp>
 #include <tokengate/bulk.hpp>
@@ -13,9 +14,11 @@
 #include <tokengate/error.hpp>
 #include <tokengate/gather.hpp>
 #include <tokengate/health.hpp>
+#include <tokengate/interval.hpp>
 #include <tokengate/key_hold.hpp>
 #include <tokengate/locality.hpp>
 #include <tokengate/operation.hpp>
+#include <tokengate/parallel.hpp>
 #include <tokengate/resilience.hpp>
 #include <tokengate/runtime.hpp>
 #include <tokengate/stats.hpp>

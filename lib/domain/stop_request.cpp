@@ -91,6 +91,10 @@ unsigned attempt() noexcept {
     return running->node->supervised ? detail::attempts_of(*running->node) : 1;
 }
 
+unsigned domain() noexcept {
+    return detail::innermost_frame() == nullptr ? 0 : detail::worker::current()->domain_index();
+}
+
 }  // namespace this_token
 
 }  // namespace tokengate

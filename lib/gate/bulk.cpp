@@ -46,8 +46,10 @@ void gate::submit(bulk_core& bulk) {
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
     const settings& chosen = crew_.chosen();
-    bulk.stretch_length =
-        length_of_stretches(bulk, std::size_t{chosen.cores} * chosen.workers_per_core);
+    if (bulk.stretch_length == 0) {
+        bulk.stretch_length =
+            length_of_stretches(bulk, std::size_t{chosen.cores} * chosen.workers_per_core);
+    }
     bulk.first_id = take_ids(mine, bulk.count);
     reservation room{.which = lane_of(weight_class, who.outer != nullptr)};
     if (who.outer != nullptr) {

@@ -60,7 +60,7 @@ struct bulk_core {
     operation_core* operation = nullptr;  ///< valid while an element has not ended
     std::size_t count = 0;
     std::size_t admitted = 0;  ///< the arguments from this element on are still the bulk's own
-    std::size_t stretch_length = 1;
+    std::size_t stretch_length = 0;  ///< 0: the gate decides, when it is submitted
     std::uint64_t first_id = 0;
     std::atomic<std::uint32_t> holders{1};  ///< the handle, and each share
     std::atomic<bool> failed{false};        ///< an element has thrown
