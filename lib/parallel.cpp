@@ -187,10 +187,11 @@ void wait_for(loop_bulk& bulk) {
     }
 }
 
+// The last ones first: when these have ended most others have, and nobody sleeps for each of them.
 void wait_for(const std::vector<token<void>>& blocks) {
-    for (const token<void>& each : blocks) {
-        each.wait();
-        if (each.state() == token_state::killed) each.join();
+    for (auto each = blocks.rbegin(); each != blocks.rend(); ++each) {
+        each->wait();
+        if (each->state() == token_state::killed) each->join();
     }
 }
 
@@ -230,6 +231,14 @@ void run_free(operation_core& operation, const block_loop& of, block_loop::body 
     }
 }
 
+// How many blocks the first domain has, which is about what each of them has.
+std::size_t first_piece(std::size_t blocks, const affinity* where) noexcept {
+    if (where == nullptr) return blocks;
+    std::size_t size = 1;
+    while (size < blocks && where->domain(size) == where->domain(0)) ++size;
+    return size;
+}
+
 void run_singly(operation_core& operation, const block_loop& of, block_loop::body what,
                 void* context, const affinity* where) {
     auto loop = std::make_unique<loop_state>(of, what, context);
@@ -238,11 +247,17 @@ void run_singly(operation_core& operation, const block_loop& of, block_loop::bod
     blocks.reserve(of.blocks());
     try {
         submit_and_wait(*loop, blocks, [&] {
-            for (std::size_t i = 0; i < of.blocks(); ++i) {
+            const auto submit = [&](std::size_t i) {
                 const call_key key{.hash = where != nullptr ? where->key(i) : 0, .second = 0};
                 blocks.push_back(token<void>::adopt(make_keyed_call<void, loop_state*, std::size_t>(
                     operation, *operation.type, admission::wait, holders::caller, key, loop.get(),
                     i)));
+            };
+            // To one domain after the other, so that all of them begin at once.
+            const std::size_t apart = first_piece(of.blocks(), where);
+            for (std::size_t first = 0; first < apart; ++first) {
+                submit(first);
+                for (std::size_t i = first; of.blocks() - i > apart;) submit(i += apart);
             }
         });
     } catch (const deadlock&) {

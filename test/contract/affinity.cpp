@@ -163,6 +163,23 @@ TEST_CASE("blocks_share_the_domains_of_calls_by_the_name_of_their_affinity") {
     });
 }
 
+TEST_CASE("callables_may_ask_for_the_domain_that_they_run_in") {
+    CHECK(this_token::domain() == 0);
+    for_each_width([](const config& shape) {
+        runtime rt(shape);
+        const affinity homes(rt, 50);
+        std::atomic<int> wrong{0};
+        const auto look = [&](std::size_t i) {
+            wrong += this_token::domain() != homes.domain(i) || this_token::domain() != here();
+        };
+        parallel_for(50, 1, look, homes);
+        parallel_for(
+            rt, 50, 1, [&](int) { wrong += this_token::domain() != here(); }, weight::heavy);
+        CHECK(wrong == 0);
+        settle(rt);
+    });
+}
+
 TEST_CASE("an_affinity_can_be_moved_and_lets_go_of_its_keys") {
     runtime rt({.cores = 2});
     {

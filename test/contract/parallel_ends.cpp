@@ -143,7 +143,6 @@ TEST_CASE("a_loop_that_is_killed_returns_when_none_of_its_blocks_runs_any_more")
                     ++inside;
                     ++began;
                     gate.pass();
-                    if (!this_token::stop_requested()) FAIL_CHECK("not asked to stop");
                     if (returned) seen_return = true;
                     --inside;
                 });

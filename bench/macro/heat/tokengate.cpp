@@ -129,6 +129,35 @@ class inside : public sticky_tiles {
         host().operation("loop", {.weight = weight::heavy}, [this] { all_steps(); });
 };
 
+// The same as loops over the tiles, with an affinity instead of keys.
+class loops : public tokens {
+  public:
+    using tokens::tokens;
+
+    void run() override {
+        for (std::uint64_t step = 0; step < stepper::steps(); ++step) {
+            for_tiles([this, step](int row, int column) { field().relax(row, column, step); });
+        }
+    }
+
+  protected:
+    void heat_up() override {
+        for_tiles([this](int row, int column) { field().heat_up(row, column); });
+    }
+
+  private:
+    template <class Body>
+    void for_tiles(const Body& body) {
+        const auto columns = static_cast<std::uint64_t>(size().columns);
+        const auto on_place = [&](std::uint64_t tile) {
+            body(static_cast<int>(tile / columns), static_cast<int>(tile % columns));
+        };
+        parallel_for(size().tiles(), 1, on_place, homes_);
+    }
+
+    const affinity homes_{host(), size().tiles()};
+};
+
 // A tile takes its next step as soon as it and its neighbours have taken this one: the last of them
 // submits it.
 class dependencies : public sticky_tiles {
@@ -205,6 +234,7 @@ class dependencies : public sticky_tiles {
 void add_tokengate(scale wanted, std::vector<entry>& contenders) {
     contenders.push_back(enter_at<free_steps>(wanted, "free", family::tokengate));
     contenders.push_back(enter_at<steps>(wanted, "steps", family::tokengate));
+    contenders.push_back(enter_at<loops>(wanted, "loops", family::tokengate));
     contenders.push_back(enter_at<inside>(wanted, "inside", family::tokengate));
     contenders.push_back(enter_at<dependencies>(wanted, "dependencies", family::tokengate));
 }
