@@ -66,8 +66,7 @@ unsigned home_of(std::size_t block, std::size_t blocks, const core_range& among)
 
 }  // namespace detail
 
-affinity::affinity(runtime& rt, std::size_t blocks, weight weight_class,
-                   std::string_view name)
+affinity::affinity(runtime& rt, std::size_t blocks, weight weight_class, std::string_view name)
     : runtime_(&detail::core_of(rt)), weight_class_(weight_class) {
     if (blocks > places_.max_size()) throw std::bad_alloc();
     places_.reserve(blocks);

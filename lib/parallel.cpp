@@ -84,11 +84,15 @@ class loop_state {
 /// A block fails with this, if another one had failed before it began. Nobody sees it.
 struct not_begun {};
 
-/// The callable of tokens that are blocks.
+/// The callable of tokens that are blocks, and its argument.
+struct block_of_loop {
+    loop_state* loop;
+    std::size_t number;
+};
 struct run_block {
-    void operator()(loop_state* loop, std::size_t block) const {
-        if (loop->over()) throw not_begun();
-        loop->run(block);
+    void operator()(const block_of_loop& block) const {
+        if (block.loop->over()) throw not_begun();
+        block.loop->run(block.number);
     }
 };
 
@@ -101,6 +105,7 @@ struct loop_bulk : bulk_core {
     loop_state loop;
 
     [[nodiscard]] static loop_bulk& of(bulk_core& bulk) noexcept {
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): by its bulk_type.
         return static_cast<loop_bulk&>(bulk);
     }
 
@@ -189,9 +194,10 @@ void wait_for(loop_bulk& bulk) {
 
 // The last ones first: when these have ended most others have, and nobody sleeps for each of them.
 void wait_for(const std::vector<token<void>>& blocks) {
-    for (auto each = blocks.rbegin(); each != blocks.rend(); ++each) {
-        each->wait();
-        if (each->state() == token_state::killed) each->join();
+    for (std::size_t left = blocks.size(); left > 0; --left) {
+        const token<void>& each = blocks[left - 1];
+        each.wait();
+        if (each.state() == token_state::killed) each.join();
     }
 }
 
@@ -249,9 +255,9 @@ void run_singly(operation_core& operation, const block_loop& of, block_loop::bod
         submit_and_wait(*loop, blocks, [&] {
             const auto submit = [&](std::size_t i) {
                 const call_key key{.hash = where != nullptr ? where->key(i) : 0, .second = 0};
-                blocks.push_back(token<void>::adopt(make_keyed_call<void, loop_state*, std::size_t>(
-                    operation, *operation.type, admission::wait, holders::caller, key, loop.get(),
-                    i)));
+                blocks.push_back(token<void>::adopt(make_keyed_call<void, block_of_loop>(
+                    operation, *operation.type, admission::wait, holders::caller, key,
+                    block_of_loop{.loop = loop.get(), .number = i})));
             };
             // To one domain after the other, so that all of them begin at once.
             const std::size_t apart = first_piece(of.blocks(), where);
@@ -350,7 +356,7 @@ operation_core& runtime_core::loop_operation(loop_kind kind, weight weight_class
     operation_core& made =
         adopt(name, traits,
               std::make_unique<callable_core<run_block>>(
-                  &frame_functions<run_block, void, loop_state*, std::size_t>::type, run_block{}));
+                  &frame_functions<run_block, void, block_of_loop>::type, run_block{}));
     // Release: pairs with the acquire above.
     place.store(&made, std::memory_order_release);
     return made;
