@@ -302,8 +302,10 @@ TEST_CASE("any_threads_may_loop_at_once_from_the_start") {
 
 TEST_CASE("blocks_of_a_loop_are_dealt_to_all_workers_however_short_those_before_were") {
     for_each_width([](const config& shape) {
-        runtime rt(shape);
-        const std::size_t workers = rt.settings().cores;
+        config two_each = shape;
+        two_each.workers_per_core = 2;
+        runtime rt(two_each);
+        const std::size_t workers = 2 * rt.settings().cores;
         parallel_for(
             rt, 10'000, 1, [](int) {}, weight::heavy);
         hold gate;
