@@ -3,8 +3,8 @@
 /// All of TokenGate.
 #pragma once
 
-#include <tokengate/arena.hpp>
 #include <tokengate/affinity.hpp>
+#include <tokengate/arena.hpp>
 #include <tokengate/argument.hpp>
 #include <tokengate/blocking.hpp>
 #include <tokengate/bulk.hpp>
