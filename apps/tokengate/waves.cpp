@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <exception>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -30,14 +30,10 @@ operation_type declare(runtime& rt, work which, std::uint64_t seed) {
                         });
 }
 
-/// The result of a token, or nothing if it failed.
-std::optional<task_report> report_of(token<task_report> done) {
-    try {
-        return std::move(done).get();
-    } catch (const std::exception&) {
-        return std::nullopt;
-    }
-}
+/// Progress is shown once in so many tokens: to be told of each would have the workers wake the
+/// main thread some 30,000 times, on a CPU that they need.
+constexpr std::size_t tokens_per_mark = 1024;
+using progress = std::function<void(std::size_t ended)>;
 
 /// The job on TokenGate.
 class gate_side {
@@ -51,22 +47,24 @@ class gate_side {
 
     [[nodiscard]] const runtime& engine() const { return runtime_; }
 
-    [[nodiscard]] wave_run run(std::size_t count) {
+    [[nodiscard]] task<wave_run> run(std::size_t count, const progress& show) {
         wave_run wave(count);
         std::vector<token<task_report>> tokens;
-        tokens.reserve(count);
-
+        std::vector<token<task_report>> marks;
         wave.begun = steady::now();
         for (std::size_t i = 0; i < count; ++i) {
             wave.submitted[i] = steady::now();
             tokens.push_back(operations_[i % operations_.size()](i));
+            if (i % tokens_per_mark == 0) marks.push_back(tokens.back());
         }
-        // One wait for all, as oneTBB's task_group has it: to sleep for each result in turn would
-        // have the workers wake this thread some 30,000 times, on a CPU that they need.
-        runtime_.wait_idle();
-        for (std::size_t i = 0; i < count; ++i) wave.reports[i] = report_of(std::move(tokens[i]));
+        auto passed = as_completed(marks);
+        while (co_await passed.next()) show((marks.size() - passed.left()) * tokens_per_mark);
+        co_await gather_outcomes(tokens);
+        for (std::size_t i = 0; i < count; ++i) {
+            if (tokens[i].state() == token_state::completed) wave.reports[i] = tokens[i].get();
+        }
         wave.finished = steady::now();
-        return wave;
+        co_return wave;
     }
 
     /// What the runtime has counted, once nothing is in flight any more.
@@ -118,7 +116,7 @@ constexpr std::size_t warm_up_tokens = 1024;
 
 /// Runs all waves; hands each to `on_wave` as soon as it is done.
 template <class OnWave>
-waves_result measure(const waves_options& options, progress_line& progress, OnWave&& on_wave) {
+waves_result measure(const waves_options& options, progress_line& line, OnWave&& on_wave) {
     gate_side gate(options.runtime.to_config(), options.seed);
     serial_run serial(options.seed);
     std::unique_ptr<baseline_side> tbb;
@@ -130,20 +128,22 @@ waves_result measure(const waves_options& options, progress_line& progress, OnWa
         total.baseline_seconds = 0.0;
     }
 
-    progress.show("warming up");
+    line.show("warming up");
     bool baseline_right = true;
-    (void)gate.run(warm_up_tokens);
+    (void)sync_wait(gate.run(warm_up_tokens, [](std::size_t) {}));
     if (tbb) (void)tbb->run(warm_up_tokens);
     const runtime_stats before = gate.settled_stats();
 
     for (int number = 1; number <= options.waves; ++number) {
         wave_result wave{.number = number, .tokens = std::size_t{2} << number};
-        progress.show(absl::StrFormat("wave %d of %d: %u tokens, %u done", number, options.waves,
-                                      wave.tokens, total.tokens));
+        const auto show = [&](std::size_t ended) {
+            line.show(absl::StrFormat("wave %d of %d: %u tokens, %u done", number, options.waves,
+                                      wave.tokens, total.tokens + ended));
+        };
         const std::span<const std::uint64_t> expected = serial.first(wave.tokens);
         const auto on_gate = [&] {
             let_other_side_sleep();
-            wave.gate = figures_of(gate.run(wave.tokens), expected);
+            wave.gate = figures_of(sync_wait(gate.run(wave.tokens, show)), expected);
         };
         const auto on_baseline = [&] {
             if (!tbb) return;
@@ -168,7 +168,7 @@ waves_result measure(const waves_options& options, progress_line& progress, OnWa
             *total.baseline_seconds += wave.baseline->seconds;
             baseline_right = baseline_right && wave.baseline->failed == 0;
         }
-        progress.clear();
+        line.clear();
         on_wave(wave);
         total.waves.push_back(wave);
     }

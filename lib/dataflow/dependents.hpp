@@ -16,7 +16,7 @@ class backlog;
 /// Kills the tokens of an operation that wait for others: those that are condemned, or all. How
 /// many died; all of them are counted. Cost: a look at each continuation of the process.
 std::size_t kill_waiters(const operation_core& operation, const backlog* condemning,
-                            std::string_view reason) noexcept;
+                         std::string_view reason) noexcept;
 
 /// The dependency_failed of a token because of one that has ended without a result; std::bad_alloc
 /// without memory.
