@@ -58,7 +58,9 @@ class gate_side {
             if (i % tokens_per_mark == 0) marks.push_back(tokens.back());
         }
         auto passed = as_completed(marks);
-        while (co_await passed.next()) show((marks.size() - passed.left()) * tokens_per_mark);
+        while (co_await passed.next()) {
+            show(std::min(count, (marks.size() - passed.left()) * tokens_per_mark));
+        }
         co_await gather_outcomes(tokens);
         for (std::size_t i = 0; i < count; ++i) {
             if (tokens[i].state() == token_state::completed) wave.reports[i] = tokens[i].get();
