@@ -71,8 +71,8 @@ namespace detail {
 }  // namespace detail
 
 /// How many elements of a loop make a block, which is what a worker takes at once: 1 or more, or
-/// automatic_grain. A block costs some tens of nanoseconds, so that one that takes some
-/// microseconds costs nothing to speak of; and there should be some blocks for each worker.
+/// automatic_grain. A block costs up to some hundred nanoseconds, so that one that takes some
+/// microseconds costs little; and there should be some blocks for each worker.
 class grain_size {
   public:
     /// @throws error if it is below 1
