@@ -167,13 +167,7 @@ class gate {
         // Relaxed: published with the node.
         node.domain.store(static_cast<std::uint16_t>(domain), std::memory_order_relaxed);
         node.weight_class = operation.weight_class;
-        node.way = way;
-        node.chained = bound.chained;
-        node.serial = bound.serial;
-        node.pinned = bound.pinned;
-        node.supervised = false;
-        node.dependent = false;
-        node.resumable = false;
+        node.mark(way, bound.chained, bound.serial, bound.pinned);
         node.operation = &operation;
         node.label = &label;
         node.position = no_position;

@@ -135,6 +135,13 @@ struct token_node {
     /// True if it may run in one domain only.
     [[nodiscard]] bool anchored() const noexcept { return (marks() & 0b0001'1100) != 0; }
 
+    /// Sets all that says what it is, which is nothing else than this.
+    void mark(route how, bool is_chained, bool is_serial, bool is_pinned) noexcept {
+        reinterpret_cast<unsigned char*>(this)[7] = static_cast<unsigned char>(
+            static_cast<unsigned>(how) | (is_chained ? 0b0000'0100U : 0U) |
+            (is_serial ? 0b0000'1000U : 0U) | (is_pinned ? 0b0001'0000U : 0U));
+    }
+
     /// What ties it, for those who may look while a dependent gets its place (lib/dataflow).
     struct ties {
         route way;
