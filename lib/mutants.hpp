@@ -26,5 +26,8 @@ inline constexpr bool equal_hash_is_enough = false;    ///< calls of one hash ar
 inline constexpr bool ended_token_is_found = false;    ///< by equal calls, while its callable runs
 inline constexpr bool permit_is_not_lent = false;      ///< a token that waits keeps its own
 inline constexpr bool promise_is_not_taken = false;    ///< a token goes on with a free permit only
+inline constexpr bool failed_input_is_enough = false;  ///< a token takes what has no result
+inline constexpr bool continuation_is_lost = false;    ///< the last input to end tells nobody
+inline constexpr bool wait_wakes_nobody = false;       ///< a coroutine that waits is not readmitted
 
 }  // namespace tokengate::detail::mutants

@@ -7,6 +7,7 @@
 #include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/worker.hpp"
+#include "mutants.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -87,7 +88,7 @@ void suspension::wake() noexcept {
     const std::uint8_t before = signals_.fetch_or(fired, std::memory_order_acq_rel);
     if ((before & dead) != 0) {
         drop_ready();
-    } else if ((before & (parked | fired)) == parked) {
+    } else if ((before & (parked | fired)) == parked && !mutants::wait_wakes_nobody) {
         readmit(*token());
     }
 }

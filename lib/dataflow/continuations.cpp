@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "mutants.hpp"
 #include "token/fork_lock.hpp"
 
 namespace tokengate::detail {
@@ -150,7 +151,7 @@ void continuations::tell(const token_node& ended) noexcept {
         const std::scoped_lock guard(home.lock);
         first = home.take(ended);
     }
-    if (first == nullptr) return;
+    if (first == nullptr || mutants::continuation_is_lost) return;
     continuation* const last = first->previous;
     last->next = nullptr;
     (waiting.first == nullptr ? waiting.first : waiting.last->next) = first;

@@ -33,5 +33,8 @@ inline const bool equal_hash_is_enough = chosen("equal_hash_is_enough");
 inline const bool ended_token_is_found = chosen("ended_token_is_found");
 inline const bool permit_is_not_lent = chosen("permit_is_not_lent");
 inline const bool promise_is_not_taken = chosen("promise_is_not_taken");
+inline const bool failed_input_is_enough = chosen("failed_input_is_enough");
+inline const bool continuation_is_lost = chosen("continuation_is_lost");
+inline const bool wait_wakes_nobody = chosen("wait_wakes_nobody");
 
 }  // namespace tokengate::detail::mutants
