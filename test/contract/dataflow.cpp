@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -114,6 +116,23 @@ TEST_CASE("containers_of_tokens_are_waited_for_however_deep") {
                     std::optional<token<int>>(), std::pair(number(4), std::string("five")),
                     std::tuple(number(6), 7.0, std::vector{number(8), number(8), number(9)}))) ==
           1 + 2 + 3 + 4 + 4 + 6 + 7 + 2);
+    settle_locality(rt);
+}
+
+TEST_CASE("the_tokens_of_a_view_are_copied_and_those_of_a_container_that_is_kept_stay") {
+    runtime rt({.cores = 2});
+    const auto text = rt.operation("text", [](int value) { return std::to_string(value); });
+    const auto join = rt.operation("join", [](const std::vector<std::string>& all) {
+        std::string joined;
+        for (const std::string& each : all) joined += each;
+        return joined;
+    });
+    std::vector<token<std::string>> some{text(1), text(2), text(3)};
+    CHECK(result_of(join(std::span(some).subspan(1))) == "23");
+    CHECK(result_of(join(some)) == "123");
+    for (const auto& each : some) CHECK(each.valid());
+    CHECK(result_of(join(some | std::views::reverse)) == "321");
+    CHECK(result_of(some.front()) == "1");
     settle_locality(rt);
 }
 

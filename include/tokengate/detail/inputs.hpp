@@ -103,7 +103,7 @@ class inputs_of_call<R, std::tuple<P...>, S...> final : public inputs {
     /// @throws what is thrown by the arguments' constructors; empty_token; std::bad_alloc
     template <class... A>
     explicit inputs_of_call(std::vector<token_handle>&& others, A&&... args)
-        : others_(std::move(others)), sources_(std::forward<A>(args)...) {
+        : others_(std::move(others)), sources_(keep<S>(std::forward<A>(args))...) {
         std::size_t count = 0;
         for_each_token([&](token_node&) { ++count; });
         if (count > few_.size()) many_.resize(count);

@@ -166,9 +166,33 @@ template <class A, class P>
 concept argument_for =
     std::convertible_to<A, std::decay_t<P>> || source<std::decay_t<A>, std::decay_t<P>>::exists;
 
-/// As what such an argument is kept until its tokens have completed.
+/// As what such an argument is kept until its tokens have completed: the elements of a view, which
+/// are not its own, as copies.
 template <class A, class D>
-using kept_as = std::conditional_t<std::convertible_to<A, D>, D, std::decay_t<A>>;
+struct keeper {
+    using type = std::decay_t<A>;
+};
+template <class A, class D>
+    requires(std::convertible_to<A, D>)
+struct keeper<A, D> {
+    using type = D;
+};
+template <class A, class D>
+    requires(!std::convertible_to<A, D> && std::ranges::view<std::decay_t<A>>)
+struct keeper<A, D> {
+    using type = std::vector<std::ranges::range_value_t<A>>;
+};
+template <class A, class D>
+using kept_as = typename keeper<A, D>::type;
+
+template <class S, class A>
+[[nodiscard]] S keep(A&& argument) {
+    if constexpr (std::convertible_to<A, S>) {
+        return std::forward<A>(argument);
+    } else {
+        return S(std::ranges::begin(argument), std::ranges::end(argument));
+    }
+}
 
 /// True if an argument that is passed is, or holds, tokens whose results are meant: what a generic
 /// callable gets in its place.
