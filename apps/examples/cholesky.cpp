@@ -20,6 +20,7 @@ constexpr std::size_t size = tiles * width;
 struct kernel {
     std::size_t row, column, step;
     template <class H>
+    // NOLINTNEXTLINE(readability-identifier-naming): the name that Abseil looks for.
     friend H AbslHashValue(H state, const kernel& which) {
         return H::combine(std::move(state), which.row, which.column);
     }
@@ -53,7 +54,6 @@ int main() {
             at(i, j) = i == j ? std::sqrt(rest) : rest / at(j, j);
         });
     });
-
     // The token that has written a tile last stands for it.
     std::vector<tg::key_hold> homes;
     std::vector<std::vector<tg::token<void>>> last(tiles);

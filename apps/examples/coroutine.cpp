@@ -3,8 +3,8 @@
 // operation whose callable is one.
 #include <tokengate/tokengate.hpp>
 
+#include <cstddef>
 #include <iostream>
-#include <string>
 #include <vector>
 
 namespace tg = tokengate;
@@ -38,8 +38,8 @@ int main() {
         for (int i = 0; i < 10; ++i) value = co_await step(value);
         co_return value;
     });
-    std::vector<tg::token<int>> climbers;
-    for (int i = 0; i < 1000; ++i) climbers.push_back(climb(i));
+    std::vector<tg::token<int>> climbers(1000);
+    for (int i = 0; i < 1000; ++i) climbers[static_cast<std::size_t>(i)] = climb(i);
     const std::vector<int> tops = tg::sync_wait(tg::gather(climbers));
     std::cout << "the last of " << tops.size() << " is at " << tops.back() << "\n";
     return result == 7 && ends == 103 && tops.back() == 1009 ? 0 : 1;

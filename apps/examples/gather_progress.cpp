@@ -46,11 +46,13 @@ int main() {
     });
 
     std::vector<tg::token<int>> tokens;
+    tokens.reserve(100);
     for (int i = 0; i < 100; ++i) tokens.push_back(work(i));
     const std::size_t failed = tg::sync_wait(watch(tokens));
     std::cout << failed << " failed\n";
 
     std::vector<tg::token<int>> racers;
+    racers.reserve(4);
     for (int i = 1; i < 5; ++i) racers.push_back(work(1000 * i));
     std::cout << "number " << tg::sync_wait(winner(racers)) << " was first\n";
     return failed == 10 ? 0 : 1;

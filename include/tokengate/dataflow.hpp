@@ -25,6 +25,7 @@ class after_tokens {
     /// @throws as the operation
     template <class Operation, class... A>
         requires std::derived_from<Operation, detail::operation_handle>
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the token runs, held or not.
     auto call(const Operation& operation, A&&... args) const& {
         return operation.call_after(std::vector(tokens_), std::forward<A>(args)...);
     }

@@ -58,6 +58,11 @@ template <class Tokens>
     return std::vector<token_handle>(std::ranges::begin(tokens), std::ranges::end(tokens));
 }
 
+template <class... R>
+[[nodiscard]] std::vector<token_handle> handles_from(const token<R>&... tokens) {
+    return {tokens...};
+}
+
 /// Waits until all have completed, or one of them has ended without a result, which is returned.
 [[nodiscard]] task<std::optional<std::size_t>> all_or_first_failure(
     std::vector<token_handle> tokens);
@@ -101,8 +106,7 @@ concept token_range = std::ranges::forward_range<T> && requires {
 /// @return what is to be awaited: a std::tuple, with std::monostate for void
 template <class... R>
 task<std::tuple<detail::gathered<R>...>> gather(token<R>... tokens) {
-    std::vector<detail::token_handle> handles{tokens...};
-    const auto failed = co_await detail::all_or_first_failure(std::move(handles));
+    const auto failed = co_await detail::all_or_first_failure(detail::handles_from(tokens...));
     if (failed) {
         std::size_t each = 0;
         ((each++ == *failed ? static_cast<void>(tokens.get()) : void()), ...);
@@ -160,7 +164,7 @@ task<std::size_t> when_any(const token<R>&... tokens) {
     return [](std::vector<detail::token_handle> handles) -> task<std::size_t> {
         detail::completion_queue queue(std::move(handles));
         co_return co_await queue.next();
-    }({tokens...});
+    }(detail::handles_from(tokens...));
 }
 
 /// Tokens in the order in which they end, for a coroutine: see as_completed().

@@ -30,22 +30,25 @@ struct task_promise {
     std::coroutine_handle<> whoever_waits;  ///< goes on when it has ended; none: nobody
     std::exception_ptr error;
 
-    [[nodiscard]] static std::suspend_always initial_suspend() noexcept { return {}; }
+    // NOLINTBEGIN(readability-convert-member-functions-to-static): coroutines ask an object.
+    [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
 
     struct last_step {
-        [[nodiscard]] static bool await_ready() noexcept { return false; }
+        [[nodiscard]] bool await_ready() const noexcept { return false; }
         template <class Promise>
-        [[nodiscard]] static std::coroutine_handle<> await_suspend(
-            std::coroutine_handle<Promise> ended) noexcept {
+        [[nodiscard]] std::coroutine_handle<> await_suspend(
+            std::coroutine_handle<Promise> ended) const noexcept {
             const std::coroutine_handle<> next = ended.promise().whoever_waits;
             return next ? next : std::noop_coroutine();
         }
-        static void await_resume() noexcept {}
+        void await_resume() const noexcept {}
     };
-    [[nodiscard]] static last_step final_suspend() noexcept { return {}; }
+    [[nodiscard]] last_step final_suspend() const noexcept { return {}; }
+    // NOLINTEND(readability-convert-member-functions-to-static)
 
     void unhandled_exception() noexcept { error = std::current_exception(); }
 
+    // NOLINTNEXTLINE(misc-new-delete-overloads): the one below is told the size.
     static void* operator new(std::size_t bytes) { return allocate_piece(bytes); }
     static void operator delete(void* piece, std::size_t bytes) noexcept {
         free_piece(piece, bytes);
@@ -82,8 +85,10 @@ struct task_result<T&> {
 };
 template <>
 struct task_result<void> {
-    static void return_void() noexcept {}
-    static void take() noexcept {}
+    // NOLINTBEGIN(readability-convert-member-functions-to-static): as above.
+    void return_void() const noexcept {}
+    void take() const noexcept {}
+    // NOLINTEND(readability-convert-member-functions-to-static)
 };
 
 /// Waits for a token on behalf of a coroutine.
@@ -198,7 +203,8 @@ class task_awaiter {
         inner_.body().promise().where = &where;
     }
 
-    [[nodiscard]] static bool await_ready() noexcept { return false; }
+    // NOLINTNEXTLINE(readability-convert-member-functions-to-static): as above.
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
     [[nodiscard]] std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
         inner_.body().promise().whoever_waits = self;
         return inner_.body();

@@ -246,6 +246,7 @@ class token : public detail::token_handle {
     /// @endcode
     /// @throws as the operation
     template <class Operation>
+    // NOLINTNEXTLINE(modernize-use-nodiscard): the token runs, held or not.
     auto then(const Operation& next) const&;
     /// The same; the result is moved there, if nobody else holds this token.
     template <class Operation>

@@ -76,7 +76,7 @@ class completion_queue::shared {
     };
 
     static void tell(continuation& which) noexcept {
-        entry& ended = static_cast<entry&>(which);
+        auto& ended = owner_of<entry>(which);
         shared& self = *ended.of;
         entry* newest = self.ended_.load(std::memory_order_relaxed);
         do {
@@ -91,7 +91,7 @@ class completion_queue::shared {
     }
 
     static void show(continuation& which, waiter_visitor& to) {
-        shared& self = *static_cast<entry&>(which).of;
+        shared& self = *owner_of<entry>(which).of;
         const std::scoped_lock guard(self.waiter_lock_);
         if (self.waiter_ != nullptr) to.see(*self.waiter_);
     }
@@ -161,7 +161,8 @@ class completion_queue::awaiter {
         if (wait_ != nullptr) wait_->give_up(queue_.withdraw());
     }
 
-    [[nodiscard]] static bool await_ready() noexcept { return false; }
+    // NOLINTNEXTLINE(readability-convert-member-functions-to-static): asked of an object.
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
         auto* const wait = new plain_wait(where_, self);
         wait_ = wait;

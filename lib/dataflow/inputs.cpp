@@ -38,13 +38,13 @@ void inputs::await(token_node& dependent) noexcept {
 }
 
 void inputs::tell(continuation& which) noexcept {
-    inputs& self = *static_cast<link&>(which).of;
+    inputs& self = *owner_of<link>(which).of;
     self.take_note(*which.awaited);
     self.let_go();
 }
 
 void inputs::show(continuation& which, waiter_visitor& to) {
-    to.see(*static_cast<link&>(which).of->dependent_);
+    to.see(*owner_of<link>(which).of->dependent_);
 }
 
 void inputs::take_note(token_node& ended) noexcept {

@@ -14,7 +14,7 @@ class waiter_visitor {
     virtual void see(token_node& waiting) = 0;
 
   protected:
-    ~waiter_visitor() = default;
+    virtual ~waiter_visitor() = default;
 };
 
 /// Somebody who is told, once, that a token has ended. Protocol: lib/dataflow/README.md.
@@ -36,6 +36,13 @@ struct continuation {
     continuation* next = nullptr;        ///< of the same token: a ring
     continuation* previous = nullptr;
 };
+
+/// What a continuation is the base of.
+template <class T>
+[[nodiscard]] T& owner_of(continuation& which) noexcept {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): `tell` knows whose it is.
+    return static_cast<T&>(which);
+}
 
 /// From now on it will be told. False: it will not, since the token has ended already. Takes a
 /// lock.

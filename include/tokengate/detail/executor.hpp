@@ -30,7 +30,7 @@ class executor {
 
   protected:
     explicit executor(token_node* token) noexcept : token_(token) {}
-    ~executor() = default;
+    virtual ~executor() = default;
 
     /// Goes on with coroutines whose waits are over, until there are none.
     void run_ready() noexcept;
@@ -72,6 +72,7 @@ class coroutine_wait {
     /// @param unseen  nobody will call end()
     void give_up(bool unseen) noexcept;
 
+    // NOLINTNEXTLINE(misc-new-delete-overloads): the one below is told the size.
     static void* operator new(std::size_t bytes) { return allocate_piece(bytes); }
     static void operator delete(void* piece, std::size_t bytes) noexcept {
         free_piece(piece, bytes);
@@ -97,15 +98,15 @@ class coroutine_wait {
 };
 
 /// A wait for the end of a token. The coroutine holds that.
-class token_wait final : public coroutine_wait, private continuation {
+class token_wait final : public coroutine_wait, public continuation {
   public:
     token_wait(executor& where, std::coroutine_handle<> who, token_node& node) noexcept
         : coroutine_wait(where, who) {
-        tell = [](continuation& self) noexcept { static_cast<token_wait&>(self).end(); };
+        tell = [](continuation& self) noexcept { owner_of<token_wait>(self).end(); };
         awaited = &node;
         if (where.token() != nullptr) {
             show = [](continuation& self, waiter_visitor& to) {
-                to.see(*static_cast<token_wait&>(self).executor_token());
+                to.see(*owner_of<token_wait>(self).executor_token());
             };
         }
     }

@@ -149,9 +149,10 @@ struct token_node {
         bool anchored;
     };
     [[nodiscard]] ties glance() const noexcept {
-        auto* const bits = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(this));
-        // Relaxed: whoever does more than look has seen it admitted.
-        const unsigned now = std::atomic_ref(bits[7]).load(std::memory_order_relaxed);
+        // Relaxed: whoever does more than look has seen it admitted. (std::atomic_ref takes nothing
+        // that is const.)
+        const unsigned now =
+            __atomic_load_n(reinterpret_cast<const unsigned char*>(this) + 7, __ATOMIC_RELAXED);
         return {.way = static_cast<route>(now & 0b0000'0011U),
                 .chained = (now & 0b0000'0100U) != 0,
                 .anchored = (now & 0b0001'1100U) != 0};
@@ -161,8 +162,7 @@ struct token_node {
     [[nodiscard]] std::uint64_t number() const noexcept {
         if (glance().anchored) return no_position;
         // Relaxed: as above.
-        return std::atomic_ref(const_cast<std::uint64_t&>(position))
-            .load(std::memory_order_relaxed);
+        return __atomic_load_n(&position, __ATOMIC_RELAXED);
     }
 
     /// A dependent has got its place: it has arguments from now on.
