@@ -67,6 +67,12 @@ template <class... R>
 [[nodiscard]] task<std::optional<std::size_t>> all_or_first_failure(
     std::vector<token_handle> tokens);
 
+/// Waits until all have ended.
+[[nodiscard]] task<> all_of(completion_queue tokens);
+
+/// Waits until one has ended: its place.
+[[nodiscard]] task<std::size_t> first_of(completion_queue tokens);
+
 /// What a token delivers in a tuple or a vector: nothing is std::monostate.
 template <class R>
 using gathered = std::conditional_t<
@@ -136,12 +142,7 @@ auto gather(Tokens tokens) -> task<std::vector<
 /// the tokens for it.
 template <detail::token_range Tokens>
 task<> gather_outcomes(const Tokens& tokens) {
-    // Not a coroutine itself: the tokens are read before it is waited for.
-    return [](std::vector<detail::token_handle> handles) -> task<> {
-        const std::size_t count = handles.size();
-        detail::completion_queue queue(std::move(handles));
-        for (std::size_t i = 0; i < count; ++i) static_cast<void>(co_await queue.next());
-    }(detail::handles_of(tokens));
+    return detail::all_of(detail::completion_queue(detail::handles_of(tokens)));
 }
 
 /// Waits until one of a range of tokens has ended, however; its place in the range. The others go
@@ -152,19 +153,13 @@ task<> gather_outcomes(const Tokens& tokens) {
 /// @throws std::invalid_argument by co_await, if there are none; std::bad_alloc; empty_token
 template <detail::token_range Tokens>
 task<std::size_t> when_any(const Tokens& tokens) {
-    return [](std::vector<detail::token_handle> handles) -> task<std::size_t> {
-        detail::completion_queue queue(std::move(handles));
-        co_return co_await queue.next();
-    }(detail::handles_of(tokens));
+    return detail::first_of(detail::completion_queue(detail::handles_of(tokens)));
 }
 
 /// The same for these tokens: the place among the arguments.
 template <class... R>
 task<std::size_t> when_any(const token<R>&... tokens) {
-    return [](std::vector<detail::token_handle> handles) -> task<std::size_t> {
-        detail::completion_queue queue(std::move(handles));
-        co_return co_await queue.next();
-    }(detail::handles_from(tokens...));
+    return detail::first_of(detail::completion_queue(detail::handles_from(tokens...)));
 }
 
 /// Tokens in the order in which they end, for a coroutine: see as_completed().

@@ -232,7 +232,7 @@ auto task_promise::await_transform(task<T>&& inner) {
 class waiting_loop final : public executor {
   public:
     waiting_loop() noexcept : executor(nullptr) {}
-    ~waiting_loop();
+    ~waiting_loop() override;
     waiting_loop(const waiting_loop&) = delete;
     waiting_loop& operator=(const waiting_loop&) = delete;
 

@@ -194,6 +194,12 @@ task<std::size_t> completion_queue::next() {
     co_return all.take_next();
 }
 
+task<> all_of(completion_queue tokens) {
+    while (tokens.left() != 0) static_cast<void>(co_await tokens.next());
+}
+
+task<std::size_t> first_of(completion_queue tokens) { co_return co_await tokens.next(); }
+
 task<std::optional<std::size_t>> all_or_first_failure(std::vector<token_handle> tokens) {
     const std::vector<token_handle> watched = tokens;
     completion_queue queue(std::move(tokens));

@@ -10,11 +10,13 @@ namespace tokengate::detail {
 /// Sees tokens that wait for others.
 class waiter_visitor {
   public:
+    waiter_visitor() = default;
+    virtual ~waiter_visitor() = default;
+    waiter_visitor(const waiter_visitor&) = delete;
+    waiter_visitor& operator=(const waiter_visitor&) = delete;
+
     /// It stays as long as this runs, which must not end it.
     virtual void see(token_node& waiting) = 0;
-
-  protected:
-    virtual ~waiter_visitor() = default;
 };
 
 /// Somebody who is told, once, that a token has ended. Protocol: lib/dataflow/README.md.

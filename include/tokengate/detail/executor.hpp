@@ -22,6 +22,7 @@ void free_piece(void* piece, std::size_t bytes) noexcept;
 /// Runs coroutines, one at a time, when what they wait for has come.
 class executor {
   public:
+    virtual ~executor() = default;
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
 
@@ -30,7 +31,6 @@ class executor {
 
   protected:
     explicit executor(token_node* token) noexcept : token_(token) {}
-    virtual ~executor() = default;
 
     /// Goes on with coroutines whose waits are over, until there are none.
     void run_ready() noexcept;
