@@ -81,12 +81,13 @@ class dataflow : public with_runtime<factoriser> {
         };
         for (int step = 0; step < tiles; ++step) {
             const auto& factored = at(step, step) = after(at(step, step)).call(factor_, step);
-            for (int row = step + 1; row < tiles; ++row) {
+            // What the next factorisation waits for comes last, as in for_each_successor().
+            for (int row = tiles - 1; row > step; --row) {
                 auto& tile = at(row, step);
                 tile = after(tile, factored).call(solve_, row, step);
             }
-            for (int row = step + 1; row < tiles; ++row) {
-                for (int column = step + 1; column <= row; ++column) {
+            for (int row = tiles - 1; row > step; --row) {
+                for (int column = row; column > step; --column) {
                     auto& tile = at(row, column);
                     tile = after(tile, at(row, step), at(column, step))
                                .call(update_, row, column, step);
