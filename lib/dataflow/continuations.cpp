@@ -83,7 +83,7 @@ void continuations::part::remove(continuation& which) noexcept {
 continuation* continuations::part::take(const token_node& token) noexcept {
     continuation** const link = link_to(token);
     continuation* const first = *link;
-    if (first == nullptr) return nullptr;
+    if (first == nullptr || !is_terminal(first->awaited->state.phase())) return nullptr;
     *link = first->next_group;
     if (--tokens_ == 0) shrink();
     continuation* each = first;

@@ -58,7 +58,7 @@ class continuations {
       public:
         void add(continuation& which) noexcept;
         void remove(continuation& which) noexcept;
-        /// All of a token, as a ring; null if there are none.
+        /// All of a token that has ended, as a ring; null if there are none.
         [[nodiscard]] continuation* take(const token_node& token) noexcept;
         template <class Visit>
         void for_each(Visit&& visit) {
