@@ -126,20 +126,9 @@ struct loop_bulk : bulk_core {
     }
 
   private:
-    // As bulk_functions::run(), which says why.
     static void run(bulk_core& bulk, stretch& part) noexcept {
         loop_bulk& own = of(bulk);
-        std::size_t i = part.first;
-        do {
-            own.states[i].store(run_one(own, i, part), std::memory_order_release);
-            ++i;
-            std::atomic_signal_fence(std::memory_order_seq_cst);
-            // Acquire: pairs with the release of who looked; the end that was set is seen below.
-            if (part.onlookers->load(std::memory_order_acquire) != 0) [[unlikely]]
-                wait_for_onlookers(part);
-            // Relaxed: see above.
-        } while (i < part.end.load(std::memory_order_relaxed));
-        part.next = i;
+        run_elements(own.states, part, [&](std::size_t i) { return run_one(own, i, part); });
     }
 
     static token_state run_one(loop_bulk& own, std::size_t i, stretch& part) noexcept {
@@ -173,15 +162,6 @@ struct loop_bulk : bulk_core {
     static constexpr bulk_type loop_type{
         .run = run, .drop_arguments = drop_arguments, .drop_late = drop_late, .destroy = destroy};
 };
-
-// As long as a worker's part of the loop allows, whatever other loops of the operation took: who
-// has chosen the grain has chosen how much to run at once.
-std::size_t length_of_stretches(std::size_t blocks, std::size_t workers) noexcept {
-    constexpr std::size_t stretches_for_each_worker = 8;
-    constexpr std::size_t longest_stretch = 64;
-    return std::clamp<std::size_t>(blocks / (stretches_for_each_worker * workers), 1,
-                                   longest_stretch);
-}
 
 // Until all blocks that were admitted have ended, and none runs any more, killed or not: they use
 // the caller's stack.
@@ -219,14 +199,16 @@ void submit_and_wait(loop_state& loop, Blocks& blocks, Submit&& submit) {
     }
 }
 
-void run_free(operation_core& operation, const block_loop& of, block_loop::body what, void* context,
-              std::size_t workers) {
+void run_free(operation_core& operation, const block_loop& of, block_loop::body what,
+              void* context) {
     struct owner {
         loop_bulk& held;
         ~owner() { let_go(held); }
     } own{loop_bulk::make(operation, of, what, context)};
     loop_bulk& bulk = own.held;
-    bulk.stretch_length = length_of_stretches(of.blocks(), workers);
+    // All loops share the operation, and who has chosen the grain has chosen how much to run at
+    // once.
+    bulk.paced = false;
     submit_and_wait(bulk.loop, bulk, [&] { submit_bulk(bulk); });
     bulk.loop.rethrow();
     for (const token_node* each : bulk.shares) {
@@ -332,7 +314,7 @@ void block_loop::run(body what, void* context) const {
     if (operation.special.load(std::memory_order_relaxed)) {
         run_singly(operation, *this, what, context, place_.where());
     } else {
-        run_free(operation, *this, what, context, workers_of(runtime_->chosen()));
+        run_free(operation, *this, what, context);
     }
 }
 

@@ -263,10 +263,6 @@ void throw_unhashable(const operation_core& operation) {
                           "it as the type of the parameter, or use sticky::by_anchor(name)");
 }
 
-}  // namespace detail
-
-namespace detail {
-
 runtime_core& core_of(runtime& rt) noexcept { return *rt.core_; }
 
 }  // namespace detail

@@ -25,10 +25,6 @@ namespace tokengate::detail {
 
 namespace {
 
-// Pauses before a thread that is no worker sleeps: a few microseconds, less than its sleep and its
-// waking would cost. Chosen by bench P2.
-constexpr int pauses_before_sleep = 64;
-
 std::string name_of(const token_node& node) {
     return "token " + std::to_string(node.id) + " of operation '" + node.label->name + "'";
 }
@@ -44,7 +40,7 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
         if (is_terminal(node.state.phase())) return true;
         cpu_pause();
     }
-    const guest_absence away;
+    const blocking_section away;
     for (;;) {
         const std::uint32_t word = node.state.announce_sleeper();
         if (is_terminal(state_word::phase_of(word))) return true;

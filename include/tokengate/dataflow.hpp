@@ -4,7 +4,6 @@
 #pragma once
 
 #include <concepts>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -43,25 +42,6 @@ class after_tokens {
     std::vector<detail::token_handle> tokens_;
 };
 
-namespace detail {
-
-template <class T>
-concept handle_or_handles = std::derived_from<std::remove_cvref_t<T>, token_handle> ||
-    (std::ranges::input_range<T>&&
-         std::derived_from<std::remove_cvref_t<std::ranges::range_reference_t<T>>, token_handle>);
-
-/// Adds a token, or those of a range.
-template <handle_or_handles T>
-void add_handles(std::vector<token_handle>& to, const T& tokens) {
-    if constexpr (std::derived_from<T, token_handle>) {
-        to.push_back(tokens);
-    } else {
-        for (const auto& each : tokens) to.push_back(each);
-    }
-}
-
-}  // namespace detail
-
 template <class R>
 template <class Operation>
 auto token<R>::then(const Operation& next) const& {
@@ -72,9 +52,7 @@ template <class R>
 template <class Operation>
 auto token<R>::then(const Operation& next) && {
     if constexpr (std::is_void_v<R>) {
-        std::vector<detail::token_handle> tokens;
-        tokens.push_back(std::move(*this));
-        return after_tokens(std::move(tokens)).call(next);
+        return after_tokens(detail::handles_of(*this)).call(next);
     } else {
         return next(std::move(*this));
     }

@@ -52,17 +52,6 @@ class completion_queue {
     std::unique_ptr<shared, drop> shared_;
 };
 
-/// Handles of any types, as what they share.
-template <class Tokens>
-[[nodiscard]] std::vector<token_handle> handles_of(const Tokens& tokens) {
-    return std::vector<token_handle>(std::ranges::begin(tokens), std::ranges::end(tokens));
-}
-
-template <class... R>
-[[nodiscard]] std::vector<token_handle> handles_from(const token<R>&... tokens) {
-    return {tokens...};
-}
-
 /// Waits until all have completed, or one of them has ended without a result, which is returned.
 [[nodiscard]] task<std::optional<std::size_t>> all_or_first_failure(
     std::vector<token_handle> tokens);
@@ -112,7 +101,7 @@ concept token_range = std::ranges::forward_range<T> && requires {
 /// @return what is to be awaited: a std::tuple, with std::monostate for void
 template <class... R>
 task<std::tuple<detail::gathered<R>...>> gather(token<R>... tokens) {
-    const auto failed = co_await detail::all_or_first_failure(detail::handles_from(tokens...));
+    const auto failed = co_await detail::all_or_first_failure(detail::handles_of(tokens...));
     if (failed) {
         std::size_t each = 0;
         ((each++ == *failed ? static_cast<void>(tokens.get()) : void()), ...);
@@ -159,7 +148,7 @@ task<std::size_t> when_any(const Tokens& tokens) {
 /// The same for these tokens: the place among the arguments.
 template <class... R>
 task<std::size_t> when_any(const token<R>&... tokens) {
-    return detail::first_of(detail::completion_queue(detail::handles_from(tokens...)));
+    return detail::first_of(detail::completion_queue(detail::handles_of(tokens...)));
 }
 
 /// Tokens in the order in which they end, for a coroutine: see as_completed().

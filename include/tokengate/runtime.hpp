@@ -111,9 +111,7 @@ class runtime {
     /// @throws empty_token by the call, if a handle holds none; std::bad_alloc
     template <detail::handle_or_handles... Tokens>
     [[nodiscard]] after_tokens after(const Tokens&... tokens) const {
-        std::vector<detail::token_handle> all;
-        (detail::add_handles(all, tokens), ...);
-        return after_tokens(std::move(all));
+        return after_tokens(detail::handles_of(tokens...));
     }
 
     /// Blocks until no accepted token is unfinished, at one moment. Others may submit meanwhile;

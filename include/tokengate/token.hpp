@@ -14,6 +14,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <tokengate/detail/frame.hpp>
 #include <tokengate/weight.hpp>
@@ -296,6 +297,30 @@ class token : public detail::token_handle {
         return waited;
     }
 };
+
+namespace detail {
+
+/// A token, or a range of tokens, of any types.
+template <class T>
+concept handle_or_handles = std::derived_from<T, token_handle> ||
+    std::derived_from<std::remove_cvref_t<std::ranges::range_reference_t<const T>>, token_handle>;
+
+/// The handles of tokens, and of those in ranges, as what they share.
+template <handle_or_handles... Tokens>
+[[nodiscard]] std::vector<token_handle> handles_of(const Tokens&... tokens) {
+    std::vector<token_handle> all;
+    const auto add = [&](const auto& each) {
+        if constexpr (std::derived_from<std::remove_cvref_t<decltype(each)>, token_handle>) {
+            all.push_back(each);
+        } else {
+            all.insert(all.end(), std::ranges::begin(each), std::ranges::end(each));
+        }
+    };
+    (add(tokens), ...);
+    return all;
+}
+
+}  // namespace detail
 
 /// Waits until every token of a range is terminal, whatever its outcome.
 template <std::ranges::input_range Tokens>

@@ -8,9 +8,6 @@
 
 namespace tokengate::detail {
 
-// Pauses before a thread sleeps: as for tokens, bench P2.
-constexpr int pauses_before_sleep = 64;
-
 waiting_loop::~waiting_loop() {
     // What was given up may be about to be told, still: that takes a few steps. Acquire: pairs with
     // the release in let_go().

@@ -43,13 +43,4 @@ class guest_post {
     const unsigned concurrency_;
 };
 
-/// While it lives, the calling thread is taken to be blocked, if it is a guest.
-class guest_absence {
-  public:
-    guest_absence() noexcept { guest_post::begin_blocking(); }
-    ~guest_absence() { guest_post::end_blocking(); }
-    guest_absence(const guest_absence&) = delete;
-    guest_absence& operator=(const guest_absence&) = delete;
-};
-
 }  // namespace tokengate::detail

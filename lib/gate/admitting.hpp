@@ -8,6 +8,7 @@
 
 #include "domain/worker.hpp"
 #include "gate/gate.hpp"
+#include "locality/chain.hpp"
 #include "token/labels.hpp"
 #include "token/pool.hpp"
 
@@ -90,6 +91,30 @@ inline constexpr std::uint64_t number_block = 64;
     node->id = mine.next_id.value();
     mine.next_id.set(node->id + 1);
     return node;
+}
+
+// A lead opens its chain; any other token is in that of the token that calls, if there is one.
+[[gnu::always_inline]] inline void gate::join_chain(token_node& node, operation_core& operation,
+                                                    const caller& who, const reservation& room,
+                                                    std::uint8_t size_class) {
+    if (operation.lead == nullptr && who.outer == nullptr) {
+        node.runtime = operation.runtime;
+        return;
+    }
+    const unsigned home = node.domain.load(std::memory_order_relaxed);
+    try {
+        if (operation.lead != nullptr) {
+            node.calls = &open_chain(operation.runtime, home, who.outer, node.id, *node.label,
+                                     *operation.lead);
+        } else {
+            who.self->memberships.take(*who.outer);
+            node.calls = who.outer;
+        }
+    } catch (const std::bad_alloc&) {
+        release(home, room.which, node.way);
+        free_node(node, size_class);
+        throw;
+    }
 }
 
 }  // namespace tokengate::detail

@@ -26,7 +26,7 @@ constexpr std::size_t worth_in_nanoseconds = 4000;
 
 std::size_t length_of_stretches(const bulk_core& bulk, std::size_t workers) noexcept {
     // Relaxed: a number to decide by.
-    const std::size_t pace = bulk.operation->pace.load(std::memory_order_relaxed);
+    const std::size_t pace = bulk.paced ? bulk.operation->pace.load(std::memory_order_relaxed) : 0;
     const std::size_t worth_while = pace == 0 ? 1 : worth_in_nanoseconds / pace;
     const std::size_t fair = bulk.count / (stretches_for_each_worker * workers);
     return std::clamp<std::size_t>(std::max(fair, worth_while), 1, longest_stretch);
@@ -46,10 +46,8 @@ void gate::submit(bulk_core& bulk) {
     submitter& mine = who.mine;
     const weight weight_class = operation.weight_class;
     const settings& chosen = crew_.chosen();
-    if (bulk.stretch_length == 0) {
-        bulk.stretch_length =
-            length_of_stretches(bulk, std::size_t{chosen.cores} * chosen.workers_per_core);
-    }
+    bulk.stretch_length =
+        length_of_stretches(bulk, std::size_t{chosen.cores} * chosen.workers_per_core);
     bulk.first_id = take_ids(mine, bulk.count);
     reservation room{.which = lane_of(weight_class, who.outer != nullptr)};
     if (who.outer != nullptr) {

@@ -35,31 +35,20 @@ token_node* gate::begin_dependent(operation_core& operation, const frame_type& t
 
 // It has room in the runtime, and is in the chain of its caller; a lead has its domain, too.
 token_node* gate::begin_unplaced(operation_core& operation, const frame_type& type, admission how) {
-    const auto [mine, self, outer] = calling();
+    const caller who = calling();
+    const auto [mine, self, outer] = who;
     const bool leads = operation.lead != nullptr;
     const unsigned domain =
         outer != nullptr ? outer->domain() : next_turn(mine, operation.weight_class).domain;
+    const reservation room{.where = {domain}, .way = route::deque};
     token_node* const node =
-        admit(operation, type, how, mine, {.where = {domain}, .way = route::deque},
-              {.chained = leads || outer != nullptr});
+        admit(operation, type, how, mine, room, {.chained = leads || outer != nullptr});
     if (node == nullptr) return nullptr;
     // What goes beyond all limits is not run here and now.
     node->domain.store(static_cast<std::uint16_t>(domain), std::memory_order_relaxed);
-    try {
-        if (leads) {
-            node->calls = &open_chain(operation.runtime, domain, outer, node->id, *node->label,
-                                      *operation.lead);
-            if (outer == nullptr) static_cast<void>(use_up_position(mine, operation.weight_class));
-        } else if (outer != nullptr) {
-            self->memberships.take(*outer);
-            node->calls = outer;
-        } else {
-            node->runtime = operation.runtime;
-        }
-    } catch (const std::bad_alloc&) {
-        release(domain, lane::medium, node->way);
-        free_node(*node, type.size_class);
-        throw;
+    join_chain(*node, operation, who, room, type.size_class);
+    if (leads && outer == nullptr) {
+        static_cast<void>(use_up_position(mine, operation.weight_class));
     }
     return node;
 }

@@ -138,7 +138,8 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
     if (sticky && !operation.serial) {
         crew_.sticky_keys.prefetch(crew_.sticky_keys.slot_of(key.hash));
     }
-    const auto [mine, self, outer] = calling();
+    const caller who = calling();
+    const auto [mine, self, outer] = who;
     const weight weight_class = operation.weight_class;
     anchorage anchor(crew_);
     reservation room{.which = lane_of(weight_class, true)};
@@ -174,22 +175,7 @@ token_node* gate::begin_anchored(operation_core& operation, const frame_type& ty
                               .serial = room.line != nullptr,
                               .pinned = anchor.pinned()});
     if (node == nullptr) return nullptr;
-    const unsigned home = node->domain.load(std::memory_order_relaxed);
-    try {
-        if (operation.lead != nullptr) {
-            node->calls = &open_chain(operation.runtime, home, outer, node->id, *node->label,
-                                      *operation.lead);
-        } else if (outer != nullptr) {
-            self->memberships.take(*outer);
-            node->calls = outer;
-        } else {
-            node->runtime = operation.runtime;
-        }
-    } catch (const std::bad_alloc&) {
-        release(home, room.which, node->way);
-        free_node(*node, type.size_class);
-        throw;
-    }
+    join_chain(*node, operation, who, room, type.size_class);
     anchor.move_into(*node);
     // Tokens that ran meanwhile on this thread may have used the block up.
     if (by_position && node->way == route::mailbox) use_up_position(mine, weight_class);

@@ -213,6 +213,9 @@ class gate {
                                                                admission how, submitter& mine,
                                                                const reservation& wanted,
                                                                ties bound);
+    [[gnu::always_inline]] inline void join_chain(token_node& node, operation_core& operation,
+                                                  const caller& who, const reservation& room,
+                                                  std::uint8_t size_class);
     [[gnu::always_inline, nodiscard]] inline place next_turn(submitter& mine,
                                                              weight weight_class) noexcept;
     [[gnu::always_inline, nodiscard]] inline place next_place(submitter& mine,

@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "domain/guest.hpp"
 #include "domain/worker.hpp"
 #include "gate/gate.hpp"
 #include "locality/strands.hpp"
@@ -70,7 +69,6 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
     if (mine.in_flight_credits > 0) {
         crew_.give_back(crew_.in_flight, std::exchange(mine.in_flight_credits, 0));
     }
-    const guest_absence away;
     std::optional<blocking_section> blocked;
     std::optional<worker::isolation> limits;
     if (self != nullptr && self->has_turn()) limits.emplace(*self);
@@ -84,8 +82,8 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
             if (collect_and_reserve()) return true;
             if (reserve_beyond(mine, weight_class, room, *self, stalled)) return true;
             self->settle_all();
-            if (!blocked) blocked.emplace();
         }
+        if (!blocked) blocked.emplace();
         if (collect_and_reserve()) return true;
         const event_count::ticket ticket = crew_.room.prepare();
         try {
@@ -126,9 +124,7 @@ bool gate::fills_up(const operation_core& operation, const strand& line, unsigne
 template <class Full>
 bool gate::wait_while(const operation_core& operation, admission how, Full&& is_so) {
     if (how == admission::refuse) return false;
-    if (!is_so()) return true;
     worker* const self = worker::current_of(crew_);
-    const guest_absence away;
     std::optional<blocking_section> blocked;
     for (;;) {
         if (!is_so()) return true;
@@ -137,8 +133,8 @@ bool gate::wait_while(const operation_core& operation, admission how, Full&& is_
             // What the worker could do for those that wait nobody else may do: then rather beyond
             // the limit.
             if (crew_.all_pause_but(*self)) return true;
-            if (!blocked) blocked.emplace();
         }
+        if (!blocked) blocked.emplace();
         const event_count::ticket ticket = crew_.room.prepare();
         try {
             open_or_throw(operation);

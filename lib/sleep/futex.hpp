@@ -14,6 +14,10 @@ namespace tokengate::detail {
 /// A moment of std::chrono::steady_clock, in nanoseconds.
 using steady_ns = std::int64_t;
 
+/// Pauses before a thread that is no worker sleeps: a few microseconds, less than its sleep and its
+/// waking would cost. Chosen by bench P2.
+inline constexpr int pauses_before_sleep = 64;
+
 /// Sleeps while `word` holds `expected`, at most until `deadline`. May return early.
 /// The kernel compares and goes to sleep in one step, so a change of the word is never missed.
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,

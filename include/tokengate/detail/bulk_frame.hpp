@@ -60,7 +60,9 @@ struct bulk_core {
     operation_core* operation = nullptr;  ///< valid while an element has not ended
     std::size_t count = 0;
     std::size_t admitted = 0;  ///< the arguments from this element on are still the bulk's own
-    std::size_t stretch_length = 0;  ///< 0: the gate decides, when it is submitted
+    std::size_t stretch_length = 1;
+    /// What elements of its operation took before says how long its stretches are.
+    bool paced = true;
     std::uint64_t first_id = 0;
     std::atomic<std::uint32_t> holders{1};  ///< the handle, and each share
     std::atomic<bool> failed{false};        ///< an element has thrown
@@ -196,6 +198,27 @@ template <class R, class... P, class Build>
     return std::exchange(guard.held, nullptr);
 }
 
+/// Runs the elements of a stretch: run_one(index) gives the state of each.
+template <class RunOne>
+[[gnu::always_inline]] inline void run_elements(std::atomic<token_state>* states, stretch& part,
+                                                RunOne&& run_one) noexcept {
+    std::size_t i = part.first;
+    do {
+        // Release: whoever reads the state sees the outcome, and does not see arguments.
+        states[i].store(run_one(i), std::memory_order_release);
+        ++i;
+        // Between the store and the look for onlookers; pairs with the heavy fence of those, which
+        // makes of this one more than it is (where heavy fences do not work, there is always
+        // somebody to be waited for).
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        // Acquire: pairs with the release of who looked; the end that was set is seen below.
+        if (part.onlookers->load(std::memory_order_acquire) != 0) [[unlikely]]
+            wait_for_onlookers(part);
+        // Relaxed: see above.
+    } while (i < part.end.load(std::memory_order_relaxed));
+    part.next = i;
+}
+
 /// The functions of a bulk of callable F with parameters P and result R.
 template <class F, class R, class... P>
 struct bulk_functions {
@@ -205,21 +228,8 @@ struct bulk_functions {
     static void run(bulk_core& bulk, stretch& part) noexcept {
         auto& callable = static_cast<callable_core<F>&>(*bulk.operation).callable;
         store& own = store::of(bulk);
-        std::size_t i = part.first;
-        do {
-            // Release: whoever reads the state sees the outcome, and does not see arguments.
-            own.states[i].store(run_one(callable, own, i, part), std::memory_order_release);
-            ++i;
-            // Between the store and the look for onlookers; pairs with the heavy fence of those,
-            // which makes of this one more than it is (where heavy fences do not work, there is
-            // always somebody to be waited for).
-            std::atomic_signal_fence(std::memory_order_seq_cst);
-            // Acquire: pairs with the release of who looked; the end that was set is seen below.
-            if (part.onlookers->load(std::memory_order_acquire) != 0) [[unlikely]]
-                wait_for_onlookers(part);
-            // Relaxed: see above.
-        } while (i < part.end.load(std::memory_order_relaxed));
-        part.next = i;
+        run_elements(own.states, part,
+                     [&](std::size_t i) { return run_one(callable, own, i, part); });
     }
 
     static void drop_arguments(bulk_core& bulk, std::size_t first, std::size_t last) noexcept {
