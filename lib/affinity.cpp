@@ -2,7 +2,6 @@
 #include <tokengate/affinity.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <new>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include <tokengate/locality.hpp>
 
 #include "gate/placement.hpp"
+#include "locality/domain_key.hpp"
 #include "locality/sticky_table.hpp"
 #include "runtime_core.hpp"
 
@@ -20,35 +20,12 @@ namespace detail {
 
 namespace {
 
-// How many keys are tried for a block without a name to share, for one whose slot is free or in the
-// right domain. Each attempt fails as often as slots are taken.
+// How many keys are tried for a block without a name to share.
 constexpr unsigned keys_to_try = 8;
-
-// Keeps the keys of affinities without a name apart. Relaxed: a number, nothing else.
-std::uint64_t next_seed() noexcept {
-    static constinit std::atomic<unsigned> made{0};
-    constexpr unsigned kind = ~0U;  // that of no key_source
-    return hash_name("affinity", kind, made.fetch_add(1, std::memory_order_relaxed));
-}
-
-/// A key, and its pin.
-struct pinned_key {
-    std::uint64_t hash = 0;
-    pin where;
-};
 
 pinned_key pin_named(sticky_table& keys, std::uint64_t seed, std::size_t block, unsigned domain) {
     const std::uint64_t hash = hash_arguments(seed, block);
     return {.hash = hash, .where = keys.acquire(hash, domain)};
-}
-
-pinned_key pin_unnamed(sticky_table& keys, std::uint64_t seed, std::size_t block, unsigned domain) {
-    for (unsigned tried = 1;; ++tried) {
-        const std::uint64_t hash = hash_arguments(seed, block, tried);
-        const pin found = keys.acquire(hash, domain);
-        if (found.domain == domain || tried == keys_to_try) return {.hash = hash, .where = found};
-        keys.release(found.slot);
-    }
 }
 
 // The domain of the piece of the range that a block is in: as many for each, but for one.
@@ -73,12 +50,13 @@ affinity::affinity(runtime& rt, std::size_t blocks, weight weight_class, std::st
     const detail::placement classes(runtime_->chosen());
     detail::sticky_table& keys = runtime_->workers().sticky_keys;
     const std::uint64_t seed = name.empty()
-                                   ? detail::next_seed()
+                                   ? detail::next_key_seed()
                                    : detail::key_seed(sticky::by_anchor_and_arguments(name), name);
     for (std::size_t i = 0; i < blocks; ++i) {
         const unsigned domain = detail::home_of(i, blocks, classes.range(weight_class));
-        const detail::pinned_key held = name.empty() ? detail::pin_unnamed(keys, seed, i, domain)
-                                                     : detail::pin_named(keys, seed, i, domain);
+        const detail::pinned_key held =
+            name.empty() ? detail::pin_in_domain(keys, seed, i, domain, detail::keys_to_try)
+                         : detail::pin_named(keys, seed, i, domain);
         places_.push_back({.key = held.hash,
                            .hold = key_hold::adopt({.runtime = runtime_,
                                                     .line = nullptr,

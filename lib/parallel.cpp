@@ -319,29 +319,18 @@ void block_loop::run(body what, void* context) const {
 }
 
 operation_core& runtime_core::loop_operation(loop_kind kind, weight weight_class, bool keyed) {
-    std::atomic<operation_core*>& place =
+    own_operation& place =
         loops_[static_cast<std::size_t>(kind)][index_of(weight_class)][keyed ? 1 : 0];
-    // Acquire: pairs with the release below.
-    if (operation_core* known = place.load(std::memory_order_acquire)) return *known;
-    const std::string name = std::string(name_of(kind)) + " (" +
-                             std::string(to_string(weight_class)) + (keyed ? ", anchored)" : ")");
-    if (forked()) {
-        throw runtime_forked("operation '" + name +
-                             "' was called in a child process after fork(), where the runtime has "
-                             "no workers. Nothing was accepted: create a new runtime in the child");
-    }
-    const std::scoped_lock guard(loops_lock_);
-    // Relaxed: written under the lock.
-    if (operation_core* known = place.load(std::memory_order_relaxed)) return *known;
-    operation_traits traits{.weight = weight_class};
-    if (keyed) traits.sticky = sticky::by_arguments();
-    operation_core& made =
-        adopt(name, traits,
-              std::make_unique<callable_core<run_block>>(
-                  &frame_functions<run_block, void, block_of_loop>::type, run_block{}));
-    // Release: pairs with the acquire above.
-    place.store(&made, std::memory_order_release);
-    return made;
+    return declare_once(place, [&] {
+        operation_traits traits{.weight = weight_class};
+        if (keyed) traits.sticky = sticky::by_arguments();
+        return declaration{
+            .name = std::string(name_of(kind)) + " (" + std::string(to_string(weight_class)) +
+                    (keyed ? ", anchored)" : ")"),
+            .traits = std::move(traits),
+            .core = std::make_unique<callable_core<run_block>>(
+                &frame_functions<run_block, void, block_of_loop>::type, run_block{})};
+    });
 }
 
 }  // namespace tokengate::detail

@@ -170,6 +170,21 @@ bool runtime_core::closed() {
     return false;
 }
 
+operation_core& runtime_core::declare(own_operation& place, declaration&& what) {
+    if (forked()) {
+        throw runtime_forked("operation '" + what.name +
+                             "' was called in a child process after fork(), where the runtime has "
+                             "no workers. Nothing was accepted: create a new runtime in the child");
+    }
+    const std::scoped_lock guard(own_lock_);
+    // Relaxed: written under the lock.
+    if (operation_core* known = place.load(std::memory_order_relaxed)) return *known;
+    operation_core& made = adopt(what.name, what.traits, std::move(what.core));
+    // Release: pairs with the acquire in declare_once().
+    place.store(&made, std::memory_order_release);
+    return made;
+}
+
 void runtime_core::kill_at_deadline() {
     const std::uint64_t before = killed_so_far();
     crew_.enter(phase::killing);

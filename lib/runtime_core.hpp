@@ -46,6 +46,9 @@ class runtime_core {
     /// @throws operation_error if there is no room for it, or its name is taken; runtime_forked
     [[nodiscard]] operation_core& loop_operation(loop_kind kind, weight weight_class, bool keyed);
 
+    /// The same for coroutines that go on in the domain of a token.
+    [[nodiscard]] operation_core& visit_operation(weight weight_class);
+
     /// Waits until nothing is in flight. False if the deadline passed first.
     [[nodiscard]] bool wait_idle(std::optional<steady_ns> deadline);
 
@@ -92,6 +95,20 @@ class runtime_core {
     [[nodiscard]] bool forked() const noexcept { return crew_.current_phase() == phase::forked; }
 
   private:
+    /// An operation of the library's own; null: not declared yet.
+    using own_operation = std::atomic<operation_core*>;
+    struct declaration {
+        std::string name;
+        operation_traits traits;
+        std::unique_ptr<operation_core> core;
+    };
+    template <class Describe>
+    [[nodiscard]] operation_core& declare_once(own_operation& place, Describe&& describe) {
+        // Acquire: pairs with the release of declare().
+        if (operation_core* known = place.load(std::memory_order_acquire)) return *known;
+        return declare(place, describe());
+    }
+    [[nodiscard]] operation_core& declare(own_operation& place, declaration&& what);
     [[nodiscard]] bool is_idle() const;
     [[nodiscard]] bool all_finished() const;
     void count(std::uint32_t first, std::span<operation_stats> operations,
@@ -135,9 +152,10 @@ class runtime_core {
     std::mutex condemning_lock_;  ///< a later horizon includes all that earlier ones do
     bool paused_ = false;         ///< under operations_lock_: so is each operation from the start
     bool stopping_ = false;       ///< under operations_lock_: from stop() to start()
-    std::mutex loops_lock_;       ///< before operations_lock_
-    /// By kind, weight and keyed; null: not declared yet. Written under loops_lock_.
-    std::array<std::array<std::array<std::atomic<operation_core*>, 2>, weight_count>, 2> loops_{};
+    std::mutex own_lock_;         ///< before operations_lock_
+    /// By kind, weight and keyed. These two are written under own_lock_.
+    std::array<std::array<std::array<own_operation, 2>, weight_count>, 2> loops_{};
+    std::array<own_operation, weight_count> visits_{};
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
     std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does

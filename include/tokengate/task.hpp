@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -39,7 +40,9 @@ struct task_promise {
         [[nodiscard]] std::coroutine_handle<> await_suspend(
             std::coroutine_handle<Promise> ended) const noexcept {
             const std::coroutine_handle<> next = ended.promise().whoever_waits;
-            return next ? next : std::noop_coroutine();
+            if (next) return next;
+            ended.promise().where->ended();
+            return std::noop_coroutine();
         }
         void await_resume() const noexcept {}
     };
@@ -106,12 +109,19 @@ class token_awaiter {
         if (wait_ != nullptr) wait_.release()->give_up();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return is_terminal(node_.state.phase()); }
+    [[nodiscard]] bool await_ready() const noexcept {
+        return !where_.away() && is_terminal(node_.state.phase());
+    }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
         auto* const wait = new token_wait(where_, self, node_);
         wait_.reset(wait);
+        const bool away = where_.away();
         // It may go on elsewhere before this returns, and this object be gone.
         if (wait->begin()) return true;
+        if (away) {
+            wait->end();
+            return true;
+        }
         wait_.release()->coroutine_wait::give_up(true);
         return false;
     }
@@ -119,6 +129,7 @@ class token_awaiter {
         wait_.reset();
         return std::forward<Token>(token_).get();
     }
+    [[nodiscard]] const token_handle& token() const noexcept { return token_; }
 
   private:
     executor& where_;
@@ -128,13 +139,60 @@ class token_awaiter {
     std::unique_ptr<token_wait> wait_;
 };
 
+/// Calls for a token in the domain of another one, when that has completed, which goes on with a
+/// coroutine of sync_wait(); if it cannot run, that goes on where it was. Protocol:
+/// lib/coroutine/README.md, "A visit".
+/// @param wait  of the coroutine, which keeps it until it has gone on, which may be before this
+///              returns
+/// @throws what a call throws
+void begin_visit(std::shared_ptr<coroutine_wait>& wait, executor& where,
+                 std::coroutine_handle<> who, const token_handle& awaited);
+
+/// As token_awaiter, and goes on in the domain of the token.
+template <class Token>
+class visiting_awaiter {
+  public:
+    visiting_awaiter(executor& where, Token&& awaited)
+        : where_(where), result_(where, std::forward<Token>(awaited)) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return stays() && result_.await_ready(); }
+    [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
+        if (stays()) return result_.await_suspend(self);
+        begin_visit(visit_, where_, self, result_.token());
+        return true;
+    }
+    decltype(auto) await_resume() { return result_.await_resume(); }
+
+  private:
+    // The callable of an operation does not leave its domain.
+    [[nodiscard]] bool stays() const noexcept { return where_.token() != nullptr; }
+
+    executor& where_;
+    token_awaiter<Token> result_;
+    std::shared_ptr<coroutine_wait> visit_;
+};
+
+/// What resume_in_domain() gives.
+template <class Token>
+class [[nodiscard]] domain_request {
+  public:
+    explicit domain_request(Token&& awaited) noexcept : awaited_(std::forward<Token>(awaited)) {}
+    [[nodiscard]] auto in(executor& where) {
+        return visiting_awaiter<Token>(where, std::forward<Token>(awaited_));
+    }
+
+  private:
+    Token&& awaited_;
+};
+
 }  // namespace detail
 
 /// A coroutine that waits for tokens: it calls operations, co_awaits their tokens and other tasks,
 /// and holds no thread while it waits.
 ///
 /// As an **orchestrator** it runs inside sync_wait(), on the thread that calls that, whatever it
-/// waits for: what it shares with other coroutines there needs no lock. As the **callable of an
+/// waits for, unless it asks for another place by resume_in_domain(): what it shares with other
+/// coroutines there needs no lock. As the **callable of an
 /// operation** it is a token: it goes on in the domain where it has begun, and what it creates
 /// belongs to its chain.
 ///
@@ -231,28 +289,31 @@ auto task_promise::await_transform(task<T>&& inner) {
 /// The executor of one sync_wait(): the thread that calls it.
 class waiting_loop final : public executor {
   public:
-    waiting_loop() noexcept : executor(nullptr) {}
-    ~waiting_loop() override;
-    waiting_loop(const waiting_loop&) = delete;
-    waiting_loop& operator=(const waiting_loop&) = delete;
+    waiting_loop() noexcept;
 
-    /// Begins a task, and returns when it has ended. On a worker somebody stands in while there is
-    /// nothing to do.
+    /// Begins a task, and returns when it has ended. While there is nothing to do, a worker does
+    /// other work.
     void run(std::coroutine_handle<> body);
+    void ended() noexcept override;
 
   private:
     void hold() noexcept override;
     void let_go() noexcept override;
     void wake() noexcept override;
+    [[nodiscard]] bool has_news() const noexcept;
+    void await_news();
 
-    std::atomic<std::uint32_t> signal_{0};  ///< futex: something is ready
+    worker* const helper_;  ///< whose thread it is; null if that is no worker
+    const std::thread::id owner_;
+    std::atomic<std::uint32_t> signal_{0};  ///< futex: there is news
+    std::atomic<bool> finished_{false};
     std::atomic<std::size_t> held_{0};
 };
 
 }  // namespace detail
 
 /// Runs a task on the calling thread, until it has ended, and gives its result. While the task
-/// waits, the thread sleeps; on a worker, another thread of its domain stands in. From
+/// waits, the thread sleeps; a worker helps, as in token::get(). From
 /// apps/examples/coroutine.cpp:
 /// @code
 /// const int result = tg::sync_wait(refine(step, 4));
@@ -264,6 +325,29 @@ T sync_wait(task<T> whole) {
     whole.body().promise().where = &here;
     here.run(whole.body());
     return whole.take();
+}
+
+/// To be awaited, at once, by an orchestrator: waits for a token as `co_await token` does, and then
+/// goes on in the token's domain, where its result is in the cache, until it waits for something
+/// else; then it is back on the thread of sync_wait(). From apps/examples/coroutine.cpp:
+/// @code
+/// const std::vector<double>& samples = co_await tg::resume_in_domain(token);
+/// @endcode
+/// What it does there is a token of the operation `resume_in_domain (<weight>)`, of the same weight
+/// class: it waits for its turn, counts, and what it creates is created there. The thread of
+/// sync_wait() sleeps meanwhile. If the token has no result, or that other one is killed, it goes
+/// on on the thread of sync_wait(). The callable of an operation stays in its own domain.
+///
+/// Cost: a call, and a dependent.
+/// @throws what `co_await token` throws, and what a call throws: runtime_stopped, also if the
+///         token's runtime is gone; runtime_forked; std::bad_alloc
+template <class R>
+auto resume_in_domain(const token<R>& awaited) {
+    return detail::domain_request<const token<R>&>(awaited);
+}
+template <class R>
+auto resume_in_domain(token<R>&& awaited) {
+    return detail::domain_request<token<R>>(std::move(awaited));
 }
 
 }  // namespace tokengate

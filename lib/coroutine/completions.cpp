@@ -161,13 +161,17 @@ class completion_queue::awaiter {
         if (wait_ != nullptr) wait_->give_up(queue_.withdraw());
     }
 
-    // NOLINTNEXTLINE(readability-convert-member-functions-to-static): asked of an object.
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    [[nodiscard]] bool await_ready() const noexcept { return !where_.away() && queue_.has_next(); }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
         auto* const wait = new plain_wait(where_, self);
         wait_ = wait;
+        const bool away = where_.away();
         // It may go on elsewhere before this returns, and this object be gone.
-        if (queue_.begin_wait(*wait)) return true;
+        if (!queue_.has_next() && queue_.begin_wait(*wait)) return true;
+        if (away) {
+            wait->end();
+            return true;
+        }
         std::exchange(wait_, nullptr)->give_up(true);
         return false;
     }
@@ -190,7 +194,9 @@ task<std::size_t> completion_queue::next() {
         throw std::invalid_argument(
             "a coroutine waits for the first of no tokens: that never comes. Pass at least one");
     }
-    while (!all.has_next()) co_await more{all};
+    do {
+        co_await more{all};
+    } while (!all.has_next());
     co_return all.take_next();
 }
 

@@ -53,6 +53,13 @@ void coroutine_wait::give_up(bool unseen) noexcept {
     static_cast<void>(phase_.exchange(phase::given_up, std::memory_order_acq_rel));
 }
 
+void coroutine_wait::go_on_here() noexcept {
+    executor& where = where_;
+    where.away_ = true;
+    who_.resume();
+    where.let_go();
+}
+
 void executor::run_ready() noexcept {
     // Acquire: pairs with the release in end().
     while (coroutine_wait* newest = ready_.exchange(nullptr, std::memory_order_acquire)) {
@@ -67,6 +74,7 @@ void executor::run_ready() noexcept {
             if (each.phase_.load(std::memory_order_relaxed) == coroutine_wait::phase::given_up) {
                 delete &each;
             } else {
+                away_ = false;
                 each.who_.resume();
             }
         }

@@ -1,37 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks that a thread waits for. Protocol: README.md.
+#include <optional>
 #include <thread>
 
 #include <tokengate/task.hpp>
 
+#include "domain/permit.hpp"
+#include "domain/worker.hpp"
 #include "sleep/futex.hpp"
 
 namespace tokengate::detail {
 
-waiting_loop::~waiting_loop() {
-    // What was given up may be about to be told, still: that takes a few steps. Acquire: pairs with
-    // the release in let_go().
-    while (held_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-    drop_ready();
+waiting_loop::waiting_loop() noexcept
+    : executor(nullptr), helper_(worker::current()), owner_(std::this_thread::get_id()) {}
+
+bool waiting_loop::has_news() const noexcept {
+    // Acquire: pairs with the release in ended(): what the coroutines did is seen.
+    return has_ready() || finished_.load(std::memory_order_acquire);
 }
 
 void waiting_loop::run(std::coroutine_handle<> body) {
     body.resume();
-    while (!body.done()) {
-        if (has_ready()) {
-            run_ready();
-            continue;
-        }
-        for (int i = 0; i < pauses_before_sleep && !has_ready(); ++i) cpu_pause();
-        if (has_ready()) continue;
-        blocking_section asleep;
-        while (!has_ready()) {
-            futex_wait(signal_, 0);
-            // Acquire: pairs with wake(): what was pushed before is seen now, what comes later sets
-            // it again.
-            signal_.exchange(0, std::memory_order_acq_rel);
-        }
+    for (;;) {
+        run_ready();
+        // Acquire: as above.
+        if (finished_.load(std::memory_order_acquire)) break;
+        await_news();
     }
+    // What was given up may be about to be told, and a token that went on with the coroutines may
+    // be about to return from them, still: that takes a few steps. Acquire: pairs with the release
+    // in let_go().
+    while (held_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+    drop_ready();
+}
+
+void waiting_loop::await_news() {
+    if (helper_ != nullptr) {
+        std::optional<worker::isolation> limits;
+        if (helper_->has_turn()) limits.emplace(*helper_);
+        const permit_loan lent(helper_);
+        helper_->help_until(
+            [](const void* self) { return static_cast<const waiting_loop*>(self)->has_news(); },
+            this);
+        return;
+    }
+    for (int i = 0; i < pauses_before_sleep; ++i) {
+        if (has_news()) return;
+        cpu_pause();
+    }
+    const blocking_section asleep;
+    while (!has_news()) {
+        futex_wait(signal_, 0);
+        // Acquire: pairs with wake(): what was pushed before is seen now, what comes later sets it
+        // again.
+        signal_.exchange(0, std::memory_order_acq_rel);
+    }
+}
+
+void waiting_loop::ended() noexcept {
+    finished_.store(true, std::memory_order_release);
+    if (std::this_thread::get_id() != owner_) wake();
 }
 
 void waiting_loop::hold() noexcept {
@@ -42,7 +70,11 @@ void waiting_loop::hold() noexcept {
 void waiting_loop::let_go() noexcept { held_.fetch_sub(1, std::memory_order_release); }
 
 void waiting_loop::wake() noexcept {
-    if (signal_.exchange(1, std::memory_order_acq_rel) == 0) futex_wake_all(signal_);
+    if (helper_ != nullptr) {
+        helper_->wake.notify_one();
+    } else if (signal_.exchange(1, std::memory_order_acq_rel) == 0) {
+        futex_wake_all(signal_);
+    }
 }
 
 }  // namespace tokengate::detail

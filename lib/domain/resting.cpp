@@ -216,4 +216,41 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
     return done() ? wait_end::terminal : wait_end::late;
 }
 
+// As wait_for(), but for something that is no token.
+void worker::help_until(bool (*done)(const void*), const void* what) noexcept {
+    std::optional<substitute> other;
+    bool alone = false;
+    while (!done(what)) {
+        const bool open = isolation_ == nullptr && (may_nest() || alone);
+        if (open ? run_one() : help()) continue;
+        settle_all();
+        if (!open && !other) {
+            other.emplace(*this);
+            alone = !other->found();
+            if (alone) continue;
+        }
+        const event_count::ticket ticket = wake.look();
+        if (done(what)) break;
+        if (open) {
+            idle_.announce(idle_number_);
+            if (token_node* node = find()) {
+                withdraw();
+                run(*node);
+                continue;
+            }
+        } else if (!alone && crew_.is_deserted(home_.number)) {
+            alone = true;
+            continue;
+        }
+        full_fence();
+        crew_.tell_room();
+        {
+            const pause waiting(*this);
+            if (!spin_until_woken(ticket)) wake.park(ticket);
+        }
+        if (open) withdraw();
+    }
+    pay();
+}
+
 }  // namespace tokengate::detail

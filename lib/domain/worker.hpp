@@ -167,6 +167,9 @@ class alignas(64) worker {
     [[nodiscard]] wait_end wait_for(token_node& awaited,
                                     std::optional<steady_ns> deadline) noexcept;
 
+    /// The same for anything else: until done(what). Whoever brings that about notifies `wake`.
+    void help_until(bool (*done)(const void*), const void* what) noexcept;
+
     /// Runs a token that this worker has just begun. It gives up the runtime's reference at its
     /// end, unless its husk keeps that.
     void execute(token_node& node, grip held) noexcept;

@@ -36,5 +36,6 @@ inline const bool promise_is_not_taken = chosen("promise_is_not_taken");
 inline const bool failed_input_is_enough = chosen("failed_input_is_enough");
 inline const bool continuation_is_lost = chosen("continuation_is_lost");
 inline const bool wait_wakes_nobody = chosen("wait_wakes_nobody");
+inline const bool visit_is_lost = chosen("visit_is_lost");
 
 }  // namespace tokengate::detail::mutants

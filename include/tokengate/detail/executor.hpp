@@ -29,6 +29,13 @@ class executor {
     /// The token whose callable its coroutines are; null if they are none.
     [[nodiscard]] token_node* token() const noexcept { return token_; }
 
+    /// True while its coroutines run in a visit: then they wait even for what has ended, which
+    /// brings them back. For them.
+    [[nodiscard]] bool away() const noexcept { return away_; }
+
+    /// The outermost of its coroutines has ended. On whatever thread that runs.
+    virtual void ended() noexcept {}
+
   protected:
     explicit executor(token_node* token) noexcept : token_(token) {}
 
@@ -55,6 +62,7 @@ class executor {
 
     token_node* const token_;
     std::atomic<coroutine_wait*> ready_{nullptr};  ///< the newest first
+    bool away_ = false;                            ///< whoever runs its coroutines writes it
 };
 
 /// One wait of one coroutine, which owns it. It ends once: it is over, and the coroutine goes on;
@@ -77,6 +85,11 @@ class coroutine_wait {
     static void operator delete(void* piece, std::size_t bytes) noexcept {
         free_piece(piece, bytes);
     }
+
+    /// Instead of end(): goes on with the coroutine on the calling thread.
+    void go_on_here() noexcept;
+    /// Instead of end(): it has not begun, after all.
+    void withdraw() noexcept { where_.let_go(); }
 
     /// The token whose callable waits; null if it is none. Until the wait has ended.
     [[nodiscard]] token_node* executor_token() const noexcept { return where_.token(); }
