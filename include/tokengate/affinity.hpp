@@ -39,7 +39,10 @@ class affinity {
     ///                      the first to heavy tokens, and with two domains all blocks are in one
     /// @param name  block i has the key of calls with the argument `std::size_t(i)` of operations
     ///              that are sticky::by_anchor_and_arguments(name), which thus run in the same
-    ///              domain; empty: keys of its own
+    ///              domain; empty: keys of its own. From apps/examples/heat.cpp:
+    /// @code
+    /// const tg::affinity homes(rt, bands, tg::weight::heavy, "band");  // neighbours together
+    /// @endcode
     /// @throws std::bad_alloc. Cost: some 50 ns a block.
     affinity(runtime& rt, std::size_t blocks, weight weight_class = weight::heavy,
              std::string_view name = {});

@@ -21,7 +21,8 @@ namespace this_token {
 /// A stop token that is told when the token is killed or timed out; outside of tokens, one that
 /// never is. A callable whose first parameter is a std::stop_token is given this one. Callbacks run
 /// on the thread that kills, or that keeps the time, and must not wait for tokens or the runtime.
-/// Cost: an allocation the first time in each run of a callable. From apps/examples/kill.cpp:
+/// Cost: an allocation the first time in each run of a callable. From
+/// apps/examples/kill_and_pause.cpp:
 /// @code
 /// auto search = rt.operation("search", [&](const std::stop_token& stop, std::size_t from) {
 ///     while (!stop.stop_requested()) ++looked_at[from];  // until somebody else has found it

@@ -11,9 +11,9 @@ namespace tokengate {
 
 /// Holds a sticky key: while it lives, tokens with an equal key are placed in one domain, as if one
 /// of them were in flight all the time. For data that one core should keep in its cache from one
-/// round of tokens to the next. Made by operation::hold(). From apps/examples/heat.cpp:
+/// round of tokens to the next. Made by operation::hold(). From apps/examples/sticky.cpp:
 /// @code
-/// homes.push_back(relax.hold(row, column));  // this tile stays in one domain from now on
+/// homes[i] = raise.hold(i);  // this shard stays in one domain from now on
 /// @endcode
 ///
 /// A hold must not outlive its runtime. Different holds may be used from any threads.

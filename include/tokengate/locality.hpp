@@ -35,7 +35,13 @@ class sticky_by_anchor;
 ///
 /// The same domain is not mutual exclusion: with `colocate` several workers of a domain may run
 /// tokens of one key at a time. With `serial` they run one at a time, in the order of submission. A
-/// serial token that waits does not run foreign tokens meanwhile, see tokengate::isolated.
+/// serial token that waits does not run foreign tokens meanwhile, see tokengate::isolated. From
+/// apps/examples/strand.cpp:
+/// @code
+/// auto note =
+///     rt.operation("note", {.sticky = tg::sticky::by_anchor("journal", tg::sticky::serial)},
+///                  [&](const std::string& line) { journal.push_back(line); });
+/// @endcode
 class sticky {
   public:
     /// How the tokens of one key run.
@@ -59,7 +65,10 @@ class sticky {
     [[nodiscard]] static detail::sticky_by_arguments by_arguments(mode how = colocate);
 
     /// The key is a name of your choice and all arguments: operations that share the anchor share
-    /// keys.
+    /// keys. From apps/examples/sticky.cpp:
+    /// @code
+    /// const auto by_shard = tg::sticky::by_anchor_and_arguments("shard");
+    /// @endcode
     [[nodiscard]] static detail::sticky_by_arguments by_anchor_and_arguments(
         std::string_view anchor, mode how = colocate);
 
@@ -213,7 +222,10 @@ struct basic_operation_traits {
 
     /// Names of what the operation will call. An operation that names some is a lead: each of its
     /// tokens opens a chain, and all tokens that are created while it runs, and while they run, run
-    /// in its domain.
+    /// in its domain. From apps/examples/conductor.cpp:
+    /// @code
+    /// auto develop = rt.operation("develop", {.external_calls = {"expose"}}, [&](int number) {
+    /// @endcode
     std::vector<std::string> external_calls = {};
 
     /// How the seeds of its chains are made.

@@ -67,7 +67,7 @@ class operation_handle {
     /// From now on no token of this operation begins, but those that a worker has taken up already:
     /// they wait in order, and later calls wait behind them. Other operations do not notice. Ends
     /// with resume(), and when the runtime stops. Idempotent; any thread, a token too. Takes a
-    /// lock. From apps/examples/pause.cpp:
+    /// lock. From apps/examples/kill_and_pause.cpp:
     /// @code
     /// send.pause();  // what is called from here on waits
     /// @endcode

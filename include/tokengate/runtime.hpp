@@ -199,6 +199,10 @@ class runtime {
 
     /// The chains that are open at this moment, in no order. Cost: proportional to the chains that
     /// the process has ever had open at once; nothing that creates or ends tokens waits for it.
+    /// From apps/examples/conductor.cpp:
+    /// @code
+    /// for (const tg::chain_info& each : rt.open_chains()) {
+    /// @endcode
     [[nodiscard]] std::vector<chain_info> open_chains() const;
 
   private:

@@ -152,7 +152,7 @@ class token_handle {
     /// Blocks until the token is terminal and its callable runs no more, for the owner of what the
     /// callable uses: a token that was killed while it ran is terminal at once, but its callable
     /// has to return by itself (this_token::stop_requested()). On a worker, others run meanwhile.
-    /// From apps/examples/kill.cpp:
+    /// From apps/examples/kill_and_pause.cpp:
     /// @code
     /// each.join();  // from here on it does not touch looked_at any more
     /// @endcode
