@@ -6,41 +6,13 @@
 #include <vector>
 
 #include "guard/stage.hpp"
+#include "guard/submissions.hpp"
 
 namespace tokengate::guard {
 namespace {
 
-constexpr std::uint64_t many = 10'000;
 constexpr std::uint64_t children_each = 100;
 constexpr std::uint64_t bulk_size = 100;
-
-// The thread outside submits `many` tokens to a worker that stands still, which is one figure; the
-// worker runs them, which is another.
-class submissions : public work {
-  public:
-    void run() final {
-        stage_.hold();
-        stretch outside(submitted_, many);
-        outside.begin();
-        submit_all();
-        outside.end();
-        stage_.release(ran_, many);
-        collect();
-    }
-
-  protected:
-    submissions(std::string_view submitted, std::string_view ran)
-        : submitted_(submitted), ran_(ran) {}
-
-    virtual void submit_all() = 0;
-    virtual void collect() {}
-
-    stage stage_;
-
-  private:
-    std::string_view submitted_;
-    std::string_view ran_;
-};
 
 // P1.
 class empty_tokens final : public submissions {
@@ -261,6 +233,8 @@ constexpr entry works[] = {
     {"sticky", make<sticky_tokens>},
     {"serial", make<serial_tokens>},
     {"leads", make<leads>},
+    {"dependents", make_dependents},
+    {"coroutines", make_coroutines},
     {"children", make<free_children>},
     {"chains", make<chained_children>},
     {"fork_join", make<fork_join>},

@@ -29,9 +29,11 @@ struct entry {
     std::unique_ptr<work> (*make)() = nullptr;
 };
 
-/// The works of neighbours.cpp and stealing.cpp; all others are in works.cpp.
+/// The works of neighbours.cpp, stealing.cpp and waits.cpp; all others are in works.cpp.
 [[nodiscard]] std::unique_ptr<work> make_neighbours();
 [[nodiscard]] std::unique_ptr<work> make_stealing();
+[[nodiscard]] std::unique_ptr<work> make_dependents();
+[[nodiscard]] std::unique_ptr<work> make_coroutines();
 
 /// All of them.
 [[nodiscard]] std::span<const entry> all_works();

@@ -309,7 +309,7 @@ concept handle_or_handles = std::derived_from<T, token_handle> ||
 template <handle_or_handles... Tokens>
 [[nodiscard]] std::vector<token_handle> handles_of(const Tokens&... tokens) {
     std::vector<token_handle> all;
-    const auto add = [&](const auto& each) {
+    [[maybe_unused]] const auto add = [&](const auto& each) {
         if constexpr (std::derived_from<std::remove_cvref_t<decltype(each)>, token_handle>) {
             all.push_back(each);
         } else {

@@ -2,27 +2,9 @@
 // Coroutines that wait for tokens. Protocol: README.md.
 #include <tokengate/detail/executor.hpp>
 
-#include <new>
 #include <utility>
 
-#include "token/pool.hpp"
-
 namespace tokengate::detail {
-
-void* allocate_piece(std::size_t bytes) {
-    if (bytes > node_sizes.back()) return ::operator new(bytes);
-    token_node* const node = allocate_node(size_class_of(bytes));
-    node->~token_node();
-    return node;
-}
-
-void free_piece(void* piece, std::size_t bytes) noexcept {
-    if (bytes > node_sizes.back()) {
-        ::operator delete(piece);
-    } else {
-        free_node(*::new (piece) token_node, size_class_of(bytes));
-    }
-}
 
 void coroutine_wait::end() noexcept {
     executor& where = where_;

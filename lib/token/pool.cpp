@@ -6,6 +6,8 @@
 #include <memory>
 #include <new>
 
+#include <tokengate/detail/continuation.hpp>
+
 #include "token/fork_lock.hpp"
 #include "token/index_stack.hpp"
 #include "token/poison.hpp"
@@ -238,6 +240,21 @@ pool_usage usage_of_pool() noexcept {
     pool_usage usage;
     for (const depot& each : depots()) usage.slab_bytes += each.bytes();
     return usage;
+}
+
+void* allocate_piece(std::size_t bytes) {
+    if (bytes > node_sizes.back()) return ::operator new(bytes);
+    token_node* const node = allocate_node(size_class_of(bytes));
+    node->~token_node();
+    return node;
+}
+
+void free_piece(void* piece, std::size_t bytes) noexcept {
+    if (bytes > node_sizes.back()) {
+        ::operator delete(piece);
+    } else {
+        free_node(*::new (piece) token_node, size_class_of(bytes));
+    }
 }
 
 }  // namespace tokengate::detail

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -200,6 +201,37 @@ TEST_CASE("a_result_is_moved_out_of_a_token_that_nobody_else_holds_and_else_copi
     REQUIRE(ends(refused));
     CHECK_THROWS_AS(demand(refused), result_shared);
     CHECK(*result_of(mine) == 4);
+    settle_locality(rt);
+}
+
+TEST_CASE("arguments_beside_tokens_may_be_large_and_have_more_than_the_usual_alignment") {
+    struct alignas(256) wide {
+        explicit wide(int of) noexcept : value(of), self(this) {}
+        wide(const wide& other) noexcept : value(other.value), self(this) {}
+        wide& operator=(const wide&) = delete;
+        [[nodiscard]] bool aligned() const noexcept {
+            return self == this && reinterpret_cast<std::uintptr_t>(this) % alignof(wide) == 0;
+        }
+        int value;
+        const wide* self;
+        ~wide() { CHECK(aligned()); }
+    };
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto number = rt.operation("number", [&](int value) {
+        gate.pass();
+        return value;
+    });
+    const auto add = rt.operation("add", [](int a, const wide& b, const std::array<int, 700>& c) {
+        return b.aligned() ? a + b.value + c[699] : -1;
+    });
+    const token<int> first = number(1);
+    std::array<int, 700> many{};
+    many[699] = 5;
+    std::vector<token<int>> sums;
+    for (int i = 0; i < 100; ++i) sums.push_back(add(first, wide(i), many));
+    gate.release();
+    for (int i = 0; i < 100; ++i) CHECK(result_of(sums[static_cast<std::size_t>(i)]) == 6 + i);
     settle_locality(rt);
 }
 

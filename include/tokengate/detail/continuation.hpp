@@ -3,9 +3,16 @@
 /// Who is to be told that a token has ended.
 #pragma once
 
+#include <cstddef>
+
 #include <tokengate/detail/node.hpp>
 
 namespace tokengate::detail {
+
+/// Memory for what waits for tokens: pieces of their pool.
+/// @throws std::bad_alloc
+[[nodiscard]] void* allocate_piece(std::size_t bytes);
+void free_piece(void* piece, std::size_t bytes) noexcept;
 
 /// Sees tokens that wait for others.
 class waiter_visitor {

@@ -14,11 +14,6 @@ namespace tokengate::detail {
 
 class coroutine_wait;
 
-/// Memory for coroutines and their waits: pieces of the tokens' pool.
-/// @throws std::bad_alloc
-[[nodiscard]] void* allocate_piece(std::size_t bytes);
-void free_piece(void* piece, std::size_t bytes) noexcept;
-
 /// Runs coroutines, one at a time, when what they wait for has come.
 class executor {
   public:

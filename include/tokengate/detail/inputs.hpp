@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -32,6 +33,20 @@ class inputs {
     inputs(const inputs&) = delete;
     inputs& operator=(const inputs&) = delete;
     virtual ~inputs() = default;
+
+    // NOLINTBEGIN(misc-new-delete-overloads): those below are told the size.
+    static void* operator new(std::size_t bytes) { return allocate_piece(bytes); }
+    static void operator delete(void* piece, std::size_t bytes) noexcept {
+        free_piece(piece, bytes);
+    }
+    // Of arguments that have more than the usual alignment.
+    static void* operator new(std::size_t bytes, std::align_val_t alignment) {
+        return ::operator new(bytes, alignment);
+    }
+    static void operator delete(void* memory, std::align_val_t alignment) noexcept {
+        ::operator delete(memory, alignment);
+    }
+    // NOLINTEND(misc-new-delete-overloads)
 
     /// Builds the arguments of the dependent out of the results of its inputs.
     /// @throws what their constructors throw
