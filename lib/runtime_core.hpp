@@ -49,6 +49,9 @@ class runtime_core {
     /// The same for coroutines that go on in the domain of a token.
     [[nodiscard]] operation_core& visit_operation(weight weight_class);
 
+    /// The same for schedulers.
+    [[nodiscard]] operation_core& scheduler_operation(weight weight_class);
+
     /// Waits until nothing is in flight. False if the deadline passed first.
     [[nodiscard]] bool wait_idle(std::optional<steady_ns> deadline);
 
@@ -153,9 +156,10 @@ class runtime_core {
     bool paused_ = false;         ///< under operations_lock_: so is each operation from the start
     bool stopping_ = false;       ///< under operations_lock_: from stop() to start()
     std::mutex own_lock_;         ///< before operations_lock_
-    /// By kind, weight and keyed. These two are written under own_lock_.
+    /// By kind, weight and keyed. These are written under own_lock_.
     std::array<std::array<std::array<own_operation, 2>, weight_count>, 2> loops_{};
     std::array<own_operation, weight_count> visits_{};
+    std::array<own_operation, weight_count> schedulers_{};
     zeroed_table<operation_core*> by_number_;  ///< written before operation_count_
     std::atomic<std::uint32_t> operation_count_{0};
     timers timers_;          ///< end before operations, and before the workers' memory does

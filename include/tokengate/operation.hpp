@@ -112,7 +112,15 @@ class operation_handle {
     [[nodiscard]] operation_core& core() const noexcept { return *core_; }
 
   private:
+    friend struct operation_access;
     operation_core* core_;
+};
+
+/// Sees what is behind an operation.
+struct operation_access {
+    [[nodiscard]] static operation_core& core_of(const operation_handle& operation) noexcept {
+        return *operation.core_;
+    }
 };
 
 /// A parameter that a token can supply: the token owns its arguments, so a callable cannot take

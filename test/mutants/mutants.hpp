@@ -37,5 +37,7 @@ inline const bool failed_input_is_enough = chosen("failed_input_is_enough");
 inline const bool continuation_is_lost = chosen("continuation_is_lost");
 inline const bool wait_wakes_nobody = chosen("wait_wakes_nobody");
 inline const bool visit_is_lost = chosen("visit_is_lost");
+inline const bool stop_is_pleased = chosen("stop_is_pleased");
+inline const bool start_is_not_over = chosen("start_is_not_over");
 
 }  // namespace tokengate::detail::mutants
