@@ -107,7 +107,7 @@ class await_state : end_watch {
         await_state* which;
         void operator()() const noexcept { which->stop(); }
     };
-    using callback = typename stop_token_of<Receiver>::template callback_type<stopper>;
+    using callback = stdexec::stop_callback_for_t<stop_token_of<Receiver>, stopper>;
 
     static void on_over(end_watch& which, outcome how) noexcept {
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): it is this function's.
@@ -173,6 +173,12 @@ class token_sender {
         stdexec::completion_signatures<typename detail::sends<R>::type,
                                        stdexec::set_error_t(std::exception_ptr),
                                        stdexec::set_stopped_t()>;
+
+    /// The same, as C++26 asks for it.
+    template <class Self, class... Env>
+    [[nodiscard]] static consteval auto get_completion_signatures() noexcept {
+        return completion_signatures{};
+    }
 
     /// @throws empty_token
     explicit token_sender(token<R> awaited) : token_(std::move(awaited)) {
@@ -271,6 +277,12 @@ class scheduler::sender {
     using sender_concept = detail::sender_tag;
     using completion_signatures = stdexec::completion_signatures<
         stdexec::set_value_t(), stdexec::set_error_t(std::exception_ptr), stdexec::set_stopped_t()>;
+
+    /// The same, as C++26 asks for it.
+    template <class Self, class... Env>
+    [[nodiscard]] static consteval auto get_completion_signatures() noexcept {
+        return completion_signatures{};
+    }
 
     /// Where it completes.
     class attributes {

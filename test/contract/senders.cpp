@@ -32,6 +32,9 @@ template <class R>
 using awaiting = run_of<R, token_sender<R>>;
 
 static_assert(stdexec::sender<token_sender<int>>);
+static_assert(std::is_same_v<
+              stdexec::completion_signatures_of_t<token_sender<int>, recorder<int>::environment>,
+              token_sender<int>::completion_signatures>);
 static_assert(stdexec::sender_to<token_sender<int>, recorder<int>>);
 static_assert(stdexec::sender_to<const token_sender<int&>&, recorder<int&>>);
 static_assert(stdexec::sender_to<token_sender<void>, recorder<void>>);

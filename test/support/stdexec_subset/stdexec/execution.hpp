@@ -80,6 +80,9 @@ class never_stop_token {
     bool operator==(const never_stop_token&) const noexcept = default;
 };
 
+template <class Token, class Function>
+using stop_callback_for_t = typename Token::template callback_type<Function>;
+
 class inplace_stop_source;
 
 class inplace_stop_callback_base {
@@ -316,8 +319,9 @@ concept sender =
     std::move_constructible<std::remove_cvref_t<Sender>> &&
     std::constructible_from<std::remove_cvref_t<Sender>, Sender>;
 
-template <class Sender, class...>
-using completion_signatures_of_t = typename std::remove_cvref_t<Sender>::completion_signatures;
+template <class Sender, class... Env>
+using completion_signatures_of_t =
+    decltype(std::remove_cvref_t<Sender>::template get_completion_signatures<Sender, Env...>());
 template <class Sender, class... Env>
 concept sender_in = sender<Sender> && requires {
     typename completion_signatures_of_t<Sender, Env...>;
@@ -325,7 +329,7 @@ concept sender_in = sender<Sender> && requires {
 
 struct connect_t {
     template <sender Sender, receiver Receiver>
-        requires receiver_of<Receiver, completion_signatures_of_t<Sender>>
+        requires receiver_of<Receiver, completion_signatures_of_t<Sender, env_of_t<Receiver>>>
     [[nodiscard]] operation_state auto operator()(Sender&& from, Receiver&& to) const {
         return std::forward<Sender>(from).connect(std::forward<Receiver>(to));
     }
@@ -361,7 +365,10 @@ concept scheduler = std::equality_comparable<std::remove_cvref_t<Scheduler>> &&
 struct just_t {
     struct sender {
         using sender_concept = sender_tag;
-        using completion_signatures = stdexec::completion_signatures<set_value_t()>;
+        template <class Self, class... Env>
+        [[nodiscard]] static consteval auto get_completion_signatures() noexcept {
+            return completion_signatures<set_value_t()>{};
+        }
 
         template <class Receiver>
         struct operation {
