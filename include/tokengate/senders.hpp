@@ -35,7 +35,7 @@ template <class Receiver>
 using stop_token_of = std::decay_t<decltype(stdexec::get_stop_token(
     stdexec::get_env(std::declval<const Receiver&>())))>;
 
-// Their tag was renamed, too, but stdexec asks operation states for none.
+// Operation states name no tag: that was renamed, too, and stdexec asks for none.
 
 /// Goes on with a receiver inside a token.
 template <class Receiver>
