@@ -48,6 +48,8 @@ class runtime_core {
 
     /// The same for coroutines that go on in the domain of a token.
     [[nodiscard]] operation_core& visit_operation(weight weight_class);
+    /// False: this token, which has ended, was another runtime's.
+    [[nodiscard]] bool may_have_run(const token_node& node) const noexcept;
 
     /// The same for schedulers.
     [[nodiscard]] operation_core& scheduler_operation(weight weight_class);

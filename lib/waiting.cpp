@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include <tokengate/detail/executor.hpp>
 #include <tokengate/detail/node.hpp>
 #include <tokengate/error.hpp>
 
@@ -50,15 +51,6 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     }
 }
 
-[[noreturn]] void throw_deadlock(const token_node& node) {
-    throw deadlock(name_of(node) +
-                   " is waited for by itself, or by a token that it is held up by: one that its "
-                   "own worker runs while it waits, or one that waits, perhaps by way of others, "
-                   "for a token beneath this one. It cannot go on before this returns. Wait for it "
-                   "outside of such tokens, or let the waits beneath be isolated "
-                   "(get(tokengate::isolated)), so that nothing runs on top of them");
-}
-
 [[gnu::noinline]] bool wait_until(token_node& node, std::optional<steady_ns> deadline,
                                   helping how) {
     if (is_terminal(node.state.phase())) return true;
@@ -93,6 +85,15 @@ bool runs_somewhere(const token_node& node) {
 }
 
 }  // namespace
+
+void throw_deadlock(const token_node& node) {
+    throw deadlock(name_of(node) +
+                   " is waited for by itself, or by a token that it is held up by: one that its "
+                   "own worker runs while it waits, or one that waits, perhaps by way of others, "
+                   "for a token beneath this one. It cannot go on before this returns. Wait for it "
+                   "outside of such tokens, or let the waits beneath be isolated "
+                   "(get(tokengate::isolated)), so that nothing runs on top of them");
+}
 
 void wait_terminal(token_node& node, helping how, bool alone) {
     if (is_terminal(node.state.phase())) return;

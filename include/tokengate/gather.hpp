@@ -45,6 +45,7 @@ class completion_queue {
   private:
     class shared;
     class awaiter;
+    class wait_for_any;
     struct more;
     struct drop {
         void operator()(shared* which) const noexcept;
@@ -187,6 +188,11 @@ template <detail::token_range Tokens>
     using result = typename detail::token_result<std::ranges::range_value_t<Tokens>>::type;
     return completion_stream<result>(
         std::vector<token<result>>(std::ranges::begin(tokens), std::ranges::end(tokens)));
+}
+/// The same, without a copy of the handles: results can be moved out.
+template <class R>
+[[nodiscard]] completion_stream<R> as_completed(std::vector<token<R>>&& tokens) {
+    return completion_stream<R>(std::move(tokens));
 }
 
 }  // namespace tokengate

@@ -207,8 +207,9 @@ class token_sender {
 ///   token has ended. The token goes on then: whoever stops waiting harms no token.
 ///
 /// It completes on the thread that ends the token, mostly a worker; on the one that asks to stop;
-/// or, if the token has ended already, on the one that starts it. So what comes behind it must be
-/// short, and must not block: whoever has more to do goes on elsewhere first. From
+/// or, if the token has ended already, on the one that starts it (inside start(); after it, if that
+/// is inside some thirty completions already). So what comes behind it must be short, and must not
+/// block, nor wait for another sender there: whoever has more to do goes on elsewhere first. From
 /// apps/examples/senders.cpp:
 /// @code
 /// auto report = tg::as_sender(measure(20)) | stdexec::continues_on(tg::get_scheduler(rt)) |
@@ -232,7 +233,7 @@ template <class R>
 /// - set_value() inside the token, on a worker of the runtime: what is behind it is a part of the
 ///   token, up to the next scheduler. The operation's traits hold for it: weight, limits, storage;
 /// - set_stopped() if the receiver's stop token has asked to stop before the token began, or the
-///   token was killed before that;
+///   token ended before that without having run: killed, or timed out, or for a newer one;
 /// - set_error(std::exception_ptr) if the call throws, since the runtime is stopped or the like.
 ///
 /// Blocks where a call of the operation does, at a limit. Its progress is `parallel`: what has

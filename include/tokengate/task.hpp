@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <type_traits>
@@ -116,6 +117,7 @@ class token_awaiter {
         auto* const wait = new token_wait(where_, self, node_);
         wait_.reset(wait);
         const bool away = where_.away();
+        where_.expect(node_, wait);
         // It may go on elsewhere before this returns, and this object be gone.
         if (wait->begin()) return true;
         if (away) {
@@ -126,6 +128,8 @@ class token_awaiter {
         return false;
     }
     decltype(auto) await_resume() {
+        if (wait_ != nullptr && wait_->refused()) [[unlikely]]
+            throw_deadlock(node_);
         wait_.reset();
         return std::forward<Token>(token_).get();
     }
@@ -290,21 +294,40 @@ auto task_promise::await_transform(task<T>&& inner) {
 class waiting_loop final : public executor {
   public:
     waiting_loop() noexcept;
+    ~waiting_loop() override;
+    waiting_loop(const waiting_loop&) = delete;
+    waiting_loop& operator=(const waiting_loop&) = delete;
 
     /// Begins a task, and returns when it has ended. While there is nothing to do, a worker does
     /// other work.
     void run(std::coroutine_handle<> body);
+    void expect(token_node& awaited, coroutine_wait* by) noexcept override;
+    /// What it expects behind that.
+    void expect_visit(token_node& by) noexcept;
     void ended() noexcept override;
 
   private:
+    /// A token that a coroutine waits for, or is about to; kept.
+    struct expectation {
+        token_node* awaited = nullptr;
+        coroutine_wait* by = nullptr;
+    };
+
     void hold() noexcept override;
     void let_go() noexcept override;
     void wake() noexcept override;
     [[nodiscard]] bool has_news() const noexcept;
     void await_news();
+    void help_or_sleep();
+    void help(const expectation& what);
+    [[nodiscard]] expectation take_expectation() noexcept;
+    void set(expectation& which, const expectation& what) noexcept;
 
     worker* const helper_;  ///< whose thread it is; null if that is no worker
     const std::thread::id owner_;
+    std::mutex lock_;                       ///< of these two
+    expectation expected_;                  ///< the newest
+    expectation behind_;                    ///< the token of a visit
     std::atomic<std::uint32_t> signal_{0};  ///< futex: there is news
     std::atomic<bool> finished_{false};
     std::atomic<std::size_t> held_{0};
@@ -318,7 +341,8 @@ class waiting_loop final : public executor {
 /// @code
 /// const int result = tg::sync_wait(refine(step, 4));
 /// @endcode
-/// @throws what the task throws
+/// @throws what the task throws; into the task, on a worker: deadlock, if what it waits for cannot
+///         end before this returns
 template <class T>
 T sync_wait(task<T> whole) {
     detail::waiting_loop here;
@@ -336,11 +360,12 @@ T sync_wait(task<T> whole) {
 /// What it does there is a token of the operation `resume_in_domain (<weight>)`, of the same weight
 /// class: it waits for its turn, counts, and what it creates is created there. The thread of
 /// sync_wait() sleeps meanwhile. If the token has no result, or that other one is killed, it goes
-/// on on the thread of sync_wait(). The callable of an operation stays in its own domain.
+/// on on the thread of sync_wait(). The callable of an operation stays in its own domain, and so
+/// does an orchestrator inside a token of a chain: what that creates belongs to the chain.
 ///
 /// Cost: a call, and a dependent.
-/// @throws what `co_await token` throws, and what a call throws: runtime_stopped, also if the
-///         token's runtime is gone; runtime_forked; std::bad_alloc
+/// @throws what `co_await token` throws, deadlock included, and what a call throws:
+///         runtime_stopped, also if the token's runtime is gone; runtime_forked; std::bad_alloc
 template <class R>
 auto resume_in_domain(const token<R>& awaited) {
     return detail::domain_request<const token<R>&>(awaited);

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "domain/worker.hpp"
+
 namespace tokengate::detail {
 
 /// What the coroutine and the continuations of its tokens share: it goes when all of them have let
@@ -35,10 +37,31 @@ class completion_queue::shared {
         for (entry& each : entries_) {
             if (detach(each)) let_go();
         }
+        // Not later: who is still telling may be slower than the coroutine, which may want to move
+        // results out.
+        tokens_.clear();
         let_go();
     }
 
-    [[nodiscard]] std::size_t left() const noexcept { return tokens_.size() - delivered_; }
+    [[nodiscard]] std::size_t left() const noexcept { return left_; }
+
+    /// One that has not ended; null: all have.
+    [[nodiscard]] token_node* unfinished() noexcept {
+        for (; looked_at_ < tokens_.size(); ++looked_at_) {
+            const token_handle& each = tokens_[looked_at_];
+            if (each.valid() && !each.done()) return entries_[looked_at_].awaited;
+        }
+        return nullptr;
+    }
+
+    /// True if none of those that have not ended can go on before this worker does.
+    [[nodiscard]] bool all_wait_for(const worker& held_up) const noexcept {
+        for (std::size_t i = looked_at_; i < tokens_.size(); ++i) {
+            if (!tokens_[i].valid() || tokens_[i].done()) continue;
+            if (!held_up.executing.holds_up(*entries_[i].awaited)) return false;
+        }
+        return true;
+    }
 
     [[nodiscard]] bool has_next() noexcept {
         // Acquire: pairs with the release in tell().
@@ -48,8 +71,10 @@ class completion_queue::shared {
 
     [[nodiscard]] std::size_t take_next() noexcept {
         entry& taken = *std::exchange(oldest_, oldest_->later);
-        ++delivered_;
-        return static_cast<std::size_t>(&taken - entries_.data());
+        --left_;
+        const auto which = static_cast<std::size_t>(&taken - entries_.data());
+        tokens_[which] = {};
+        return which;
     }
 
     /// False: something has ended meanwhile, and nobody will end this wait.
@@ -114,27 +139,17 @@ class completion_queue::shared {
         if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
 
-    const std::vector<token_handle> tokens_;  ///< held while they are watched
+    std::vector<token_handle> tokens_;  ///< held while they are watched; the coroutine's
     std::vector<entry> entries_;
     std::atomic<entry*> ended_{nullptr};
     std::atomic<coroutine_wait*> waiting_{nullptr};
     entry* oldest_ = nullptr;  ///< of those taken, for the coroutine
-    std::size_t delivered_ = 0;
+    std::size_t left_ = entries_.size();
+    std::size_t looked_at_ = 0;  ///< those before have ended
     std::atomic<std::size_t> holders_;
     std::mutex waiter_lock_;
     token_node* waiter_ = nullptr;  ///< the token that waits by `waiting_`, as long as it does
 };
-
-namespace {
-
-/// The wait of a coroutine that somebody else ends.
-class plain_wait final : public coroutine_wait {
-  public:
-    plain_wait(executor& where, std::coroutine_handle<> who) noexcept
-        : coroutine_wait(where, who) {}
-};
-
-}  // namespace
 
 completion_queue::completion_queue(std::vector<token_handle> tokens)
     : shared_(new shared(std::move(tokens))) {
@@ -148,6 +163,20 @@ completion_queue::~completion_queue() = default;
 void completion_queue::drop::operator()(shared* which) const noexcept { which->abandon(); }
 
 std::size_t completion_queue::left() const noexcept { return shared_->left(); }
+
+/// The wait of a coroutine that somebody else ends.
+class completion_queue::wait_for_any final : public coroutine_wait {
+  public:
+    wait_for_any(shared& queue, executor& where, std::coroutine_handle<> who) noexcept
+        : coroutine_wait(where, who), queue_(queue) {}
+
+    void refuse() noexcept override {
+        if (queue_.all_wait_for(*worker::current()) && queue_.withdraw()) end_refused();
+    }
+
+  private:
+    shared& queue_;
+};
 
 /// Waits until something has ended, perhaps; who ends a wait may have ended something that has been
 /// delivered before.
@@ -163,24 +192,29 @@ class completion_queue::awaiter {
 
     [[nodiscard]] bool await_ready() const noexcept { return !where_.away() && queue_.has_next(); }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
-        auto* const wait = new plain_wait(where_, self);
+        auto* const wait = new wait_for_any(queue_, where_, self);
         wait_ = wait;
-        const bool away = where_.away();
-        // It may go on elsewhere before this returns, and this object be gone.
-        if (!queue_.has_next() && queue_.begin_wait(*wait)) return true;
-        if (away) {
+        if (where_.away()) {
+            // Home first: to begin to wait takes steps after which it may have gone on already.
             wait->end();
             return true;
         }
+        if (token_node* const next = queue_.unfinished()) where_.expect(*next, wait);
+        // It may go on before this returns, in the token that it is, and this object be gone.
+        if (!queue_.has_next() && queue_.begin_wait(*wait)) return true;
         std::exchange(wait_, nullptr)->give_up(true);
         return false;
     }
-    void await_resume() noexcept { delete std::exchange(wait_, nullptr); }
+    void await_resume() {
+        const bool refused = wait_ != nullptr && wait_->refused();
+        delete std::exchange(wait_, nullptr);
+        if (token_node* const one = refused ? queue_.unfinished() : nullptr) throw_deadlock(*one);
+    }
 
   private:
     shared& queue_;
     executor& where_;
-    plain_wait* wait_ = nullptr;
+    wait_for_any* wait_ = nullptr;
 };
 
 struct completion_queue::more {

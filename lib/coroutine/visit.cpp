@@ -14,6 +14,7 @@
 
 #include "domain/crew.hpp"
 #include "domain/ending.hpp"
+#include "domain/worker.hpp"
 #include "fork.hpp"
 #include "locality/domain_key.hpp"
 #include "mutants.hpp"
@@ -86,14 +87,16 @@ class visit_inputs final : public inputs {
     }
 
     void build(token_node& dependent) override {
+        domain_ = link_.awaited->domain.load(std::memory_order_relaxed);
+        // Not later: the coroutine may want to move its result out.
+        awaited_ = {};
         arguments::build(dependent, ticket{.of = std::move(who_), .place = {}});
     }
 
     [[nodiscard]] call_key key(token_node& dependent) const override {
         runtime_core* const runtime = dependent.operation->runtime;
-        const unsigned domain = link_.awaited->domain.load(std::memory_order_relaxed);
         const pinned_key found =
-            pin_in_domain(runtime->workers().sticky_keys, next_key_seed(), 0, domain, keys_to_try);
+            pin_in_domain(runtime->workers().sticky_keys, next_key_seed(), 0, domain_, keys_to_try);
         std::get<0>(arguments::place::at(arguments::address(dependent))).place =
             key_hold::adopt({.runtime = runtime,
                              .line = nullptr,
@@ -103,9 +106,10 @@ class visit_inputs final : public inputs {
     }
 
   private:
-    const token_handle awaited_;
+    token_handle awaited_;
     std::shared_ptr<visit> who_;
     link link_;
+    unsigned domain_ = 0;
 };
 
 }  // namespace
@@ -113,12 +117,16 @@ class visit_inputs final : public inputs {
 void begin_visit(std::shared_ptr<coroutine_wait>& wait, executor& where,
                  std::coroutine_handle<> who, const token_handle& awaited) {
     const token_node& node = handle_access::node_of(awaited);
+    const bool over = is_terminal(node.state.phase());
+    const worker* const self = worker::current();
+    if (!over && self != nullptr && self->executing.holds_up(node)) throw_deadlock(node);
     runtime_core* runtime = nullptr;
     std::optional<crew::visitor> here;
     {
         const auto hold = hold_runtimes();
         runtime = find_runtime(runtime_of(node));
-        if (runtime == nullptr) {
+        // Another one may have the address of one that is gone.
+        if (runtime == nullptr || (over && !runtime->may_have_run(node))) {
             throw runtime_stopped(
                 "resume_in_domain() was called with token " + std::to_string(node.id) +
                 " of operation '" + node.label->name +
@@ -134,12 +142,23 @@ void begin_visit(std::shared_ptr<coroutine_wait>& wait, executor& where,
         std::unique_ptr<inputs> waits_for = std::make_unique<visit_inputs>(awaited, mine);
         token_node* const by = begin_dependent_call(operation, *operation.type, admission::wait, 0);
         wait = mine;
+        where.expect(handle_access::node_of(awaited), nullptr);
         commit_dependent_call(*by, holders::caller, std::move(waits_for));
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): it is no token's.
+        static_cast<waiting_loop&>(where).expect_visit(*by);
         mine->watch(token<void>::adopt(by), mine);
     } catch (...) {
         mine->withdraw();
         throw;
     }
+}
+
+// A token that is not terminal keeps its runtime; of others only the addresses are left, which may
+// be those of a runtime that is gone: but then this one is its like.
+bool runtime_core::may_have_run(const token_node& node) const noexcept {
+    bool found = false;
+    for_each_operation([&](const operation_core& each) { found |= &each == node.operation; });
+    return found && node.domain.load(std::memory_order_relaxed) < chosen().cores;
 }
 
 operation_core& runtime_core::visit_operation(weight weight_class) {

@@ -147,8 +147,10 @@ bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
     return is_terminal(awaited.state.phase());
 }
 
-wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
-    const auto done = [&] { return is_terminal(awaited.state.phase()); };
+wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline,
+                          const interruption* news) noexcept {
+    const auto interrupted = [&] { return news != nullptr && news->has_come(); };
+    const auto done = [&] { return is_terminal(awaited.state.phase()) || interrupted(); };
     const auto late = [&] { return deadline && steady_now() >= *deadline; };
     // Too deep, or isolated: it sleeps, and somebody else does the work of its domain meanwhile. If
     // there is nobody, it goes deeper rather than wait for what it might have to do itself.
@@ -179,7 +181,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                                                      deadline.has_value());
         const event_count::ticket ticket = wake.look();
         const token_state seen = state_word::phase_of(awaited.state.announce_helper());
-        if (is_terminal(seen)) break;
+        if (is_terminal(seen) || interrupted()) break;
         if (listed->closes_a_cycle()) return wait_end::deadlock;
         // Its turn has come since; from now on whoever brings that about notifies this worker.
         if (seen == token_state::admitted && may_run(awaited) && begins_in_place(awaited, alone)) {
@@ -214,43 +216,6 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
     }
     pay();
     return done() ? wait_end::terminal : wait_end::late;
-}
-
-// As wait_for(), but for something that is no token.
-void worker::help_until(bool (*done)(const void*), const void* what) noexcept {
-    std::optional<substitute> other;
-    bool alone = false;
-    while (!done(what)) {
-        const bool open = isolation_ == nullptr && (may_nest() || alone);
-        if (open ? run_one() : help()) continue;
-        settle_all();
-        if (!open && !other) {
-            other.emplace(*this);
-            alone = !other->found();
-            if (alone) continue;
-        }
-        const event_count::ticket ticket = wake.look();
-        if (done(what)) break;
-        if (open) {
-            idle_.announce(idle_number_);
-            if (token_node* node = find()) {
-                withdraw();
-                run(*node);
-                continue;
-            }
-        } else if (!alone && crew_.is_deserted(home_.number)) {
-            alone = true;
-            continue;
-        }
-        full_fence();
-        crew_.tell_room();
-        {
-            const pause waiting(*this);
-            if (!spin_until_woken(ticket)) wake.park(ticket);
-        }
-        if (open) withdraw();
-    }
-    pay();
 }
 
 }  // namespace tokengate::detail

@@ -82,6 +82,13 @@ enum class wait_end : std::uint8_t {
     deadlock,  ///< the token cannot end before this wait does
 };
 
+/// What ends a wait besides the token: whoever brings it about notifies the worker's `wake`.
+struct interruption {
+    bool (*came)(const void* source) noexcept;
+    const void* source;
+    [[nodiscard]] bool has_come() const noexcept { return came(source); }
+};
+
 /// A worker of one domain. The loop: own deques, own mailbox, the deques of the other workers of
 /// its domain, then other domains by distance, then a short pause, then announce itself idle, spin,
 /// and park. A reserve worker does the same while it stands in for one that is blocked, and rests
@@ -164,11 +171,9 @@ class alignas(64) worker {
 
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
     /// is nothing to run.
-    [[nodiscard]] wait_end wait_for(token_node& awaited,
-                                    std::optional<steady_ns> deadline) noexcept;
-
-    /// The same for anything else: until done(what). Whoever brings that about notifies `wake`.
-    void help_until(bool (*done)(const void*), const void* what) noexcept;
+    /// @param news  ends the wait, too; null: nothing else does
+    [[nodiscard]] wait_end wait_for(token_node& awaited, std::optional<steady_ns> deadline,
+                                    const interruption* news = nullptr) noexcept;
 
     /// Runs a token that this worker has just begun. It gives up the runtime's reference at its
     /// end, unless its husk keeps that.

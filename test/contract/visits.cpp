@@ -117,7 +117,7 @@ TEST_CASE("an_orchestrator_may_end_where_it_went_on") {
             const int value = static_cast<int>(i);
             CHECK(sync_wait(outer(value)) == value);
         }
-        // From a token, too: somebody stands in for its worker.
+        // From a token, too.
         const auto asks = rt.operation("asks", [&](int value) { return sync_wait(outer(value)); });
         std::vector<token<int>> all;
         for (int i = 0; i < 20; ++i) all.push_back(asks(i));
@@ -197,6 +197,62 @@ TEST_CASE("a_visit_that_is_killed_does_not_end_its_orchestrator") {
     }
 }
 
+TEST_CASE("results_are_moved_out_of_tokens_that_only_a_coroutine_holds") {
+    runtime rt({.cores = 4, .workers_per_core = 2});
+    const auto box = rt.operation("box", [](int value) { return std::make_unique<int>(value); });
+    const auto by_visit = [](const auto& op, int k) -> task<bool> {
+        token<std::unique_ptr<int>> made = op(k);
+        if (k % 2 == 0) made.wait();
+        const std::unique_ptr<int> got = co_await resume_in_domain(std::move(made));
+        co_return *got == k;
+    };
+    const auto by_gather = [](const auto& op, int k) -> task<bool> {
+        const auto [a, b] = co_await gather(op(k), op(k));
+        co_return *a == k&&* b == k;
+    };
+    const auto one_by_one = [](const auto& op, int k) -> task<bool> {
+        std::vector<token<std::unique_ptr<int>>> made;
+        for (int i = 0; i < 3; ++i) made.push_back(op(k));
+        auto done = as_completed(std::move(made));
+        while (auto next = co_await done.next()) {
+            if (*std::move(*next).get() != k) co_return false;
+        }
+        co_return true;
+    };
+    const int rounds = static_cast<int>(scaled(5000));
+    for (int i = 0; i < rounds; ++i) {
+        REQUIRE(sync_wait(by_visit(box, i)));
+        REQUIRE(sync_wait(by_gather(box, i)));
+        REQUIRE(sync_wait(one_by_one(box, i)));
+    }
+    // After them, too.
+    const auto take = rt.operation(
+        "take", [](token<std::unique_ptr<int>>* from) { return *std::move(*from).get(); });
+    for (int i = 0; i < rounds; ++i) {
+        token<std::unique_ptr<int>> made = box(i);
+        REQUIRE(result_of(rt.after(made).call(take, &made)) == i);
+    }
+    settle_locality(rt);
+}
+
+TEST_CASE("an_orchestrator_that_is_away_comes_back_for_queues") {
+    for (const int cores : {1, 2, 8}) {
+        runtime rt({.cores = cores});
+        const auto number = rt.operation("number", [](int value) { return value; });
+        const auto away = [](const auto& op, int k) -> task<bool> {
+            const std::thread::id home = std::this_thread::get_id();
+            static_cast<void>(co_await resume_in_domain(op(k)));
+            const auto [a, b] = co_await gather(op(k), op(k + 1));
+            const bool back = std::this_thread::get_id() == home;
+            static_cast<void>(co_await resume_in_domain(op(k)));
+            co_return back&& co_await when_any(op(a), op(b)) < 2;
+        };
+        for (int i = 0; i < static_cast<int>(scaled(3000)); ++i)
+            REQUIRE(sync_wait(away(number, i)));
+        settle_locality(rt);
+    }
+}
+
 TEST_CASE("the_callable_of_an_operation_does_not_leave_its_domain") {
     for (const int cores : {2, 8}) {
         runtime rt({.cores = cores});
@@ -230,11 +286,20 @@ TEST_CASE("a_visit_of_a_runtime_that_has_stopped_or_is_gone_is_refused") {
         CHECK_THROWS_AS(sync_wait(visit(left)), runtime_stopped);
         check_ledger(rt);
     }
-    try {
-        static_cast<void>(sync_wait(visit(left)));
-        FAIL("it has gone to a domain that is no more");
-    } catch (const runtime_stopped& why) {
-        CHECK(std::string(why.what()).find("'number', whose runtime is gone") != std::string::npos);
+    const auto refused = [&] {
+        try {
+            static_cast<void>(sync_wait(visit(left)));
+            FAIL("it has gone to a domain that is no more");
+        } catch (const runtime_stopped& why) {
+            CHECK(std::string(why.what()).find("'number', whose runtime is gone") !=
+                  std::string::npos);
+        }
+    };
+    refused();
+    // Others may have its address.
+    for (int i = 0; i < 20; ++i) {
+        runtime other({.cores = 1});
+        refused();
     }
     CHECK(sync_wait([](const auto& awaited) -> task<int> { co_return co_await awaited; }(left)) ==
           3);

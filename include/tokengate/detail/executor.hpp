@@ -14,6 +14,9 @@ namespace tokengate::detail {
 
 class coroutine_wait;
 
+/// @throws deadlock
+[[noreturn]] void throw_deadlock(const token_node& awaited);
+
 /// Runs coroutines, one at a time, when what they wait for has come.
 class executor {
   public:
@@ -27,6 +30,10 @@ class executor {
     /// True while its coroutines run in a visit: then they wait even for what has ended, which
     /// brings them back. For them.
     [[nodiscard]] bool away() const noexcept { return away_; }
+
+    /// One of its coroutines is about to wait for this token, by this wait, or, null, perhaps also
+    /// for others: a thread with nothing to do may as well bring it about. For them.
+    virtual void expect(token_node&, coroutine_wait*) noexcept {}
 
     /// The outermost of its coroutines has ended. On whatever thread that runs.
     virtual void ended() noexcept {}
@@ -86,6 +93,11 @@ class coroutine_wait {
     /// Instead of end(): it has not begun, after all.
     void withdraw() noexcept { where_.let_go(); }
 
+    /// Ends it, unless somebody else does, since what it is for cannot come before its own thread
+    /// goes on. That thread only.
+    virtual void refuse() noexcept {}
+    [[nodiscard]] bool refused() const noexcept { return refused_; }
+
     /// The token whose callable waits; null if it is none. Until the wait has ended.
     [[nodiscard]] token_node* executor_token() const noexcept { return where_.token(); }
 
@@ -95,6 +107,11 @@ class coroutine_wait {
         where_.hold();
     }
 
+    void end_refused() noexcept {
+        refused_ = true;
+        end();
+    }
+
   private:
     friend class executor;
     enum class phase : std::uint8_t { waits, over, given_up };
@@ -102,6 +119,7 @@ class coroutine_wait {
     executor& where_;
     const std::coroutine_handle<> who_;
     std::atomic<phase> phase_{phase::waits};
+    bool refused_ = false;
     coroutine_wait* next_ = nullptr;  ///< in the executor's list
 };
 
@@ -124,6 +142,10 @@ class token_wait final : public coroutine_wait, public continuation {
 
     /// As coroutine_wait::give_up().
     void give_up() noexcept { coroutine_wait::give_up(detach(*this)); }
+
+    void refuse() noexcept override {
+        if (detach(*this)) end_refused();
+    }
 };
 
 }  // namespace tokengate::detail

@@ -48,7 +48,7 @@ class inputs {
     }
     // NOLINTEND(misc-new-delete-overloads)
 
-    /// Builds the arguments of the dependent out of the results of its inputs.
+    /// Builds the arguments of the dependent out of the results of its inputs, and lets go of these.
     /// @throws what their constructors throw
     virtual void build(token_node& dependent) = 0;
 
@@ -132,6 +132,8 @@ class inputs_of_call<R, std::tuple<P...>, S...> final : public inputs {
         std::apply(
             [&](S&... each) { place::build(dependent, take_value<S, std::decay_t<P>>(each)...); },
             sources_);
+        // Not later: the callable may want to move their results out.
+        others_.clear();
     }
 
     [[nodiscard]] call_key key(token_node& dependent) const override {
