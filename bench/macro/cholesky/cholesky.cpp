@@ -76,6 +76,7 @@ work factorisation() {
         made.goals.push_back({.of = each, .against = {"flow graph", "task_group"}});
     }
     made.goals.push_back({.of = "dataflow", .against = {"flow graph"}});
+    made.goals.push_back({.of = "dataflow", .against = {"new graph"}});
     return made;
 }
 

@@ -3,6 +3,7 @@
 #include <tbb/flow_graph.h>
 #include <tbb/task_group.h>
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
@@ -15,8 +16,12 @@ namespace tokengate::bench::cholesky {
 
 namespace {
 
-// A node for each kernel and an edge for each dependency, made once. What lies on the way to the
-// next factorisation goes before updates.
+/// When the graph is built.
+enum class built : std::uint8_t { once, each_time };
+
+// A node for each kernel and an edge for each dependency. What lies on the way to the next
+// factorisation goes before updates.
+template <built When>
 class flow_graph : public with_arena<factoriser> {
   public:
     explicit flow_graph(const setting& given) : with_arena(given) {
@@ -25,6 +30,7 @@ class flow_graph : public with_arena<factoriser> {
 
     void run() override {
         arena().execute([this] {
+            if constexpr (When == built::each_time) build();
             first_->try_put({});
             graph_->wait_for_all();
         });
@@ -39,6 +45,7 @@ class flow_graph : public with_arena<factoriser> {
     }
 
     void build() {
+        nodes_.clear();
         graph_.emplace();
         std::map<std::tuple<int, int, int>, node*> nodes;
         for_each_kernel(field().tiles(), [&](const kernel& which) {
@@ -85,7 +92,8 @@ class task_group : public with_arena<counting_factoriser> {
 }  // namespace
 
 void add_onetbb(std::vector<entry>& contenders) {
-    contenders.push_back(enter<flow_graph>("flow graph", family::onetbb));
+    contenders.push_back(enter<flow_graph<built::once>>("flow graph", family::onetbb));
+    contenders.push_back(enter<flow_graph<built::each_time>>("new graph", family::onetbb));
     contenders.push_back(enter<task_group>("task_group", family::onetbb));
 }
 

@@ -48,7 +48,7 @@ class inputs {
     }
     // NOLINTEND(misc-new-delete-overloads)
 
-    /// Builds the arguments of the dependent out of the results of its inputs, and lets go of these.
+    /// Builds the arguments of the dependent out of the results of its inputs; lets go of these.
     /// @throws what their constructors throw
     virtual void build(token_node& dependent) = 0;
 
