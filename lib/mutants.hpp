@@ -29,6 +29,7 @@ inline constexpr bool promise_is_not_taken = false;    ///< a token goes on with
 inline constexpr bool failed_input_is_enough = false;  ///< a token takes what has no result
 inline constexpr bool continuation_is_lost = false;    ///< the last input to end tells nobody
 inline constexpr bool wait_wakes_nobody = false;       ///< a coroutine that waits is not readmitted
+inline constexpr bool task_is_not_helped = false;      ///< a worker that waits for one just sleeps
 inline constexpr bool visit_is_lost = false;           ///< a token that did not run tells nobody
 inline constexpr bool stop_is_pleased = false;         ///< a sender stops what has ended, too
 inline constexpr bool start_is_not_over = false;       ///< a sender completes while it starts

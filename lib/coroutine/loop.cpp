@@ -10,6 +10,7 @@
 #include "domain/ending.hpp"
 #include "domain/permit.hpp"
 #include "domain/worker.hpp"
+#include "mutants.hpp"
 #include "sleep/futex.hpp"
 
 namespace tokengate::detail {
@@ -65,7 +66,7 @@ void waiting_loop::help_or_sleep() {
     while (!has_news()) {
         const event_count::ticket ticket = helper_->wake.look();
         if (const expectation next = take_expectation(); next.awaited != nullptr) {
-            help(next);
+            if (!mutants::task_is_not_helped) help(next);
             drop_reference(*next.awaited);
             continue;
         }

@@ -36,6 +36,7 @@ inline const bool promise_is_not_taken = chosen("promise_is_not_taken");
 inline const bool failed_input_is_enough = chosen("failed_input_is_enough");
 inline const bool continuation_is_lost = chosen("continuation_is_lost");
 inline const bool wait_wakes_nobody = chosen("wait_wakes_nobody");
+inline const bool task_is_not_helped = chosen("task_is_not_helped");
 inline const bool visit_is_lost = chosen("visit_is_lost");
 inline const bool stop_is_pleased = chosen("stop_is_pleased");
 inline const bool start_is_not_over = chosen("start_is_not_over");
