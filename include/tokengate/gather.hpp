@@ -45,7 +45,7 @@ class completion_queue {
   private:
     class shared;
     class awaiter;
-    class wait_for_any;
+    class plain_wait;
     struct more;
     struct drop {
         void operator()(shared* which) const noexcept;

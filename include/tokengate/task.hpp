@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <type_traits>
@@ -25,6 +24,8 @@ template <class T>
 class task;
 
 namespace detail {
+
+struct deque_marks;
 
 /// What the promises of all tasks share.
 struct task_promise {
@@ -110,14 +111,15 @@ class token_awaiter {
         if (wait_ != nullptr) wait_.release()->give_up();
     }
 
-    [[nodiscard]] bool await_ready() const noexcept {
-        return !where_.away() && is_terminal(node_.state.phase());
+    [[nodiscard]] bool await_ready() const {
+        if (where_.away()) return false;
+        if (where_.helps() && !is_terminal(node_.state.phase())) where_.bring_about(node_);
+        return is_terminal(node_.state.phase());
     }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
         auto* const wait = new token_wait(where_, self, node_);
         wait_.reset(wait);
         const bool away = where_.away();
-        where_.expect(node_, wait);
         // It may go on elsewhere before this returns, and this object be gone.
         if (wait->begin()) return true;
         if (away) {
@@ -128,8 +130,6 @@ class token_awaiter {
         return false;
     }
     decltype(auto) await_resume() {
-        if (wait_ != nullptr && wait_->refused()) [[unlikely]]
-            throw_deadlock(node_);
         wait_.reset();
         return std::forward<Token>(token_).get();
     }
@@ -159,7 +159,7 @@ class visiting_awaiter {
     visiting_awaiter(executor& where, Token&& awaited)
         : where_(where), result_(where, std::forward<Token>(awaited)) {}
 
-    [[nodiscard]] bool await_ready() const noexcept { return stays() && result_.await_ready(); }
+    [[nodiscard]] bool await_ready() const { return stays() && result_.await_ready(); }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
         if (stays()) return result_.await_suspend(self);
         begin_visit(visit_, where_, self, result_.token());
@@ -294,40 +294,25 @@ auto task_promise::await_transform(task<T>&& inner) {
 class waiting_loop final : public executor {
   public:
     waiting_loop() noexcept;
-    ~waiting_loop() override;
-    waiting_loop(const waiting_loop&) = delete;
-    waiting_loop& operator=(const waiting_loop&) = delete;
 
     /// Begins a task, and returns when it has ended. While there is nothing to do, a worker does
     /// other work.
     void run(std::coroutine_handle<> body);
-    void expect(token_node& awaited, coroutine_wait* by) noexcept override;
-    /// What it expects behind that.
-    void expect_visit(token_node& by) noexcept;
+    [[nodiscard]] bool helps() const noexcept override { return helper_ != nullptr; }
+    void bring_about(token_node& awaited) override;
+    [[nodiscard]] bool is_alone() const noexcept override;
+    [[nodiscard]] bool holds_up(const token_node& awaited) const noexcept override;
     void ended() noexcept override;
 
   private:
-    /// A token that a coroutine waits for, or is about to; kept.
-    struct expectation {
-        token_node* awaited = nullptr;
-        coroutine_wait* by = nullptr;
-    };
-
     void hold() noexcept override;
     void let_go() noexcept override;
     void wake() noexcept override;
     [[nodiscard]] bool has_news() const noexcept;
-    void await_news();
-    void help_or_sleep();
-    void help(const expectation& what);
-    [[nodiscard]] expectation take_expectation() noexcept;
-    void set(expectation& which, const expectation& what) noexcept;
+    void await_news(const deque_marks& begun);
 
     worker* const helper_;  ///< whose thread it is; null if that is no worker
     const std::thread::id owner_;
-    std::mutex lock_;                       ///< of these two
-    expectation expected_;                  ///< the newest
-    expectation behind_;                    ///< the token of a visit
     std::atomic<std::uint32_t> signal_{0};  ///< futex: there is news
     std::atomic<bool> finished_{false};
     std::atomic<std::size_t> held_{0};
@@ -336,13 +321,13 @@ class waiting_loop final : public executor {
 }  // namespace detail
 
 /// Runs a task on the calling thread, until it has ended, and gives its result. While the task
-/// waits, the thread sleeps; a worker helps, as in token::get(). From
+/// waits, the thread sleeps; a worker runs what it waits for, and then somebody stands in. From
 /// apps/examples/coroutine.cpp:
 /// @code
 /// const int result = tg::sync_wait(refine(step, 4));
 /// @endcode
-/// @throws what the task throws; into the task, on a worker: deadlock, if what it waits for cannot
-///         end before this returns
+/// @throws what the task throws; into the task, on a worker: deadlock, if what it waits for lies
+///         beneath on the worker's stack (cycles of tasks through several workers are not found)
 template <class T>
 T sync_wait(task<T> whole) {
     detail::waiting_loop here;

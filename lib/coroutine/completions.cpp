@@ -6,8 +6,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "domain/worker.hpp"
-
 namespace tokengate::detail {
 
 /// What the coroutine and the continuations of its tokens share: it goes when all of them have let
@@ -45,22 +43,23 @@ class completion_queue::shared {
 
     [[nodiscard]] std::size_t left() const noexcept { return left_; }
 
-    /// One that has not ended; null: all have.
-    [[nodiscard]] token_node* unfinished() noexcept {
-        for (; looked_at_ < tokens_.size(); ++looked_at_) {
-            const token_handle& each = tokens_[looked_at_];
-            if (each.valid() && !each.done()) return entries_[looked_at_].awaited;
+    /// For a coroutine whose thread helps, before it waits.
+    /// @throws deadlock if none has ended, and none can before that thread goes on
+    void ask(executor& where) {
+        while (!tokens_[looked_at_].valid()) ++looked_at_;
+        // Most often the first one says enough.
+        std::size_t open = looked_at_;
+        for (; open < tokens_.size(); ++open) {
+            if (!tokens_[open].valid()) continue;
+            if (tokens_[open].done()) return;
+            if (!where.holds_up(node_of(open))) break;
         }
-        return nullptr;
-    }
-
-    /// True if none of those that have not ended can go on before this worker does.
-    [[nodiscard]] bool all_wait_for(const worker& held_up) const noexcept {
-        for (std::size_t i = looked_at_; i < tokens_.size(); ++i) {
-            if (!tokens_[i].valid() || tokens_[i].done()) continue;
-            if (!held_up.executing.holds_up(*entries_[i].awaited)) return false;
+        if (open == tokens_.size()) throw_deadlock(node_of(looked_at_));
+        if (!where.is_alone()) return;
+        for (; open < tokens_.size() && !has_next(); ++open) {
+            if (!tokens_[open].valid() || tokens_[open].done()) continue;
+            if (!where.holds_up(node_of(open))) where.bring_about(node_of(open));
         }
-        return true;
     }
 
     [[nodiscard]] bool has_next() noexcept {
@@ -95,6 +94,10 @@ class completion_queue::shared {
     }
 
   private:
+    [[nodiscard]] token_node& node_of(std::size_t which) const noexcept {
+        return *entries_[which].awaited;
+    }
+
     struct entry : continuation {
         shared* of = nullptr;
         entry* later = nullptr;
@@ -145,7 +148,7 @@ class completion_queue::shared {
     std::atomic<coroutine_wait*> waiting_{nullptr};
     entry* oldest_ = nullptr;  ///< of those taken, for the coroutine
     std::size_t left_ = entries_.size();
-    std::size_t looked_at_ = 0;  ///< those before have ended
+    std::size_t looked_at_ = 0;  ///< those before were delivered
     std::atomic<std::size_t> holders_;
     std::mutex waiter_lock_;
     token_node* waiter_ = nullptr;  ///< the token that waits by `waiting_`, as long as it does
@@ -165,17 +168,10 @@ void completion_queue::drop::operator()(shared* which) const noexcept { which->a
 std::size_t completion_queue::left() const noexcept { return shared_->left(); }
 
 /// The wait of a coroutine that somebody else ends.
-class completion_queue::wait_for_any final : public coroutine_wait {
+class completion_queue::plain_wait final : public coroutine_wait {
   public:
-    wait_for_any(shared& queue, executor& where, std::coroutine_handle<> who) noexcept
-        : coroutine_wait(where, who), queue_(queue) {}
-
-    void refuse() noexcept override {
-        if (queue_.all_wait_for(*worker::current()) && queue_.withdraw()) end_refused();
-    }
-
-  private:
-    shared& queue_;
+    plain_wait(executor& where, std::coroutine_handle<> who) noexcept
+        : coroutine_wait(where, who) {}
 };
 
 /// Waits until something has ended, perhaps; who ends a wait may have ended something that has been
@@ -190,31 +186,31 @@ class completion_queue::awaiter {
         if (wait_ != nullptr) wait_->give_up(queue_.withdraw());
     }
 
-    [[nodiscard]] bool await_ready() const noexcept { return !where_.away() && queue_.has_next(); }
+    [[nodiscard]] bool await_ready() const {
+        if (where_.away()) return false;
+        if (queue_.has_next()) return true;
+        if (where_.helps()) queue_.ask(where_);
+        return queue_.has_next();
+    }
     [[nodiscard]] bool await_suspend(std::coroutine_handle<> self) {
-        auto* const wait = new wait_for_any(queue_, where_, self);
+        auto* const wait = new plain_wait(where_, self);
         wait_ = wait;
         if (where_.away()) {
             // Home first: to begin to wait takes steps after which it may have gone on already.
             wait->end();
             return true;
         }
-        if (token_node* const next = queue_.unfinished()) where_.expect(*next, wait);
         // It may go on before this returns, in the token that it is, and this object be gone.
         if (!queue_.has_next() && queue_.begin_wait(*wait)) return true;
         std::exchange(wait_, nullptr)->give_up(true);
         return false;
     }
-    void await_resume() {
-        const bool refused = wait_ != nullptr && wait_->refused();
-        delete std::exchange(wait_, nullptr);
-        if (token_node* const one = refused ? queue_.unfinished() : nullptr) throw_deadlock(*one);
-    }
+    void await_resume() noexcept { delete std::exchange(wait_, nullptr); }
 
   private:
     shared& queue_;
     executor& where_;
-    wait_for_any* wait_ = nullptr;
+    plain_wait* wait_ = nullptr;
 };
 
 struct completion_queue::more {

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tasks that a thread waits for. Protocol: README.md.
-#include <mutex>
 #include <optional>
 #include <thread>
-#include <utility>
 
 #include <tokengate/task.hpp>
 
-#include "domain/ending.hpp"
 #include "domain/permit.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 #include "sleep/futex.hpp"
 
 namespace tokengate::detail {
@@ -18,24 +14,19 @@ namespace tokengate::detail {
 waiting_loop::waiting_loop() noexcept
     : executor(nullptr), helper_(worker::current()), owner_(std::this_thread::get_id()) {}
 
-waiting_loop::~waiting_loop() {
-    for (const expectation& each : {expected_, behind_}) {
-        if (each.awaited != nullptr) drop_reference(*each.awaited);
-    }
-}
-
 bool waiting_loop::has_news() const noexcept {
     // Acquire: pairs with the release in ended(): what the coroutines did is seen.
     return has_ready() || finished_.load(std::memory_order_acquire);
 }
 
 void waiting_loop::run(std::coroutine_handle<> body) {
+    const deque_marks begun = helper_ != nullptr ? helper_->marks() : deque_marks{};
     body.resume();
     for (;;) {
         run_ready();
         // Acquire: as above.
         if (finished_.load(std::memory_order_acquire)) break;
-        await_news();
+        await_news(begun);
     }
     // What was given up may be about to be told, and a token that went on with the coroutines may
     // be about to return from them, still: that takes a few steps. Acquire: pairs with the release
@@ -44,9 +35,12 @@ void waiting_loop::run(std::coroutine_handle<> body) {
     drop_ready();
 }
 
-void waiting_loop::await_news() {
+void waiting_loop::await_news(const deque_marks& begun) {
     if (helper_ != nullptr) {
-        help_or_sleep();
+        const permit_loan lent(helper_);
+        helper_->help_until(
+            [](const void* self) { return static_cast<const waiting_loop*>(self)->has_news(); },
+            this, begun);
         return;
     }
     for (int i = 0; i < pauses_before_sleep; ++i) {
@@ -62,63 +56,25 @@ void waiting_loop::await_news() {
     }
 }
 
-void waiting_loop::help_or_sleep() {
-    while (!has_news()) {
-        const event_count::ticket ticket = helper_->wake.look();
-        if (const expectation next = take_expectation(); next.awaited != nullptr) {
-            if (!mutants::task_is_not_helped) help(next);
-            drop_reference(*next.awaited);
-            continue;
-        }
-        if (has_news()) return;
-        // Somebody is about to tell, or runs a visit that was killed.
-        const blocking_section asleep;
-        helper_->wake.park(ticket);
-    }
+// Others help with anything that there is, if nobody stands in.
+bool waiting_loop::is_alone() const noexcept {
+    if (!helper_->has_turn()) return false;
+    const bool replaced = helper_->begin_blocking();
+    helper_->end_blocking();
+    return !replaced;
 }
 
-waiting_loop::expectation waiting_loop::take_expectation() noexcept {
-    const std::scoped_lock guard(lock_);
-    return std::exchange(expected_.awaited != nullptr ? expected_ : behind_, {});
+bool waiting_loop::holds_up(const token_node& awaited) const noexcept {
+    // Looked at in this order: one that is not terminal has been there all the time.
+    return helper_->executing.holds_up(awaited) && !is_terminal(awaited.state.phase());
 }
 
-// As a thread that waits for the token itself.
-void waiting_loop::help(const expectation& what) {
-    token_node& awaited = *what.awaited;
-    const interruption news{.came =
-                                [](const void* self) noexcept {
-                                    return static_cast<const waiting_loop*>(self)->has_news();
-                                },
-                            .source = this};
-    bool closes_a_cycle =
-        helper_->executing.holds_up(awaited) && !is_terminal(awaited.state.phase());
-    if (!closes_a_cycle) {
-        std::optional<worker::isolation> limits;
-        if (helper_->has_turn()) limits.emplace(*helper_);
-        const permit_loan lent(helper_);
-        closes_a_cycle = helper_->wait_for(awaited, std::nullopt, &news) == wait_end::deadlock;
-    }
-    // It waits still, since nobody else goes on with it than this thread.
-    if (closes_a_cycle && what.by != nullptr && !has_news()) what.by->refuse();
-}
-
-void waiting_loop::set(expectation& which, const expectation& what) noexcept {
-    what.awaited->state.retain();
-    expectation before;
-    {
-        const std::scoped_lock guard(lock_);
-        before = std::exchange(which, what);
-    }
-    if (before.awaited != nullptr) drop_reference(*before.awaited);
-    if (std::this_thread::get_id() != owner_) helper_->wake.notify_one();
-}
-
-void waiting_loop::expect(token_node& awaited, coroutine_wait* by) noexcept {
-    if (helper_ != nullptr) set(expected_, {.awaited = &awaited, .by = by});
-}
-
-void waiting_loop::expect_visit(token_node& by) noexcept {
-    if (helper_ != nullptr) set(behind_, {.awaited = &by, .by = nullptr});
+void waiting_loop::bring_about(token_node& awaited) {
+    if (holds_up(awaited)) throw_deadlock(awaited);
+    std::optional<worker::isolation> limits;
+    if (helper_->has_turn()) limits.emplace(*helper_);
+    const permit_loan lent(helper_);
+    static_cast<void>(helper_->run_awaited(awaited));
 }
 
 void waiting_loop::ended() noexcept {

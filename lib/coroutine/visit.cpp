@@ -14,7 +14,6 @@
 
 #include "domain/crew.hpp"
 #include "domain/ending.hpp"
-#include "domain/worker.hpp"
 #include "fork.hpp"
 #include "locality/domain_key.hpp"
 #include "mutants.hpp"
@@ -51,7 +50,7 @@ class visit final : public coroutine_wait, public continuation {
 
   private:
     static void token_has_ended(continuation& which) noexcept {
-        visit& mine = owner_of<visit>(which);
+        auto& mine = owner_of<visit>(which);
         // Destroyed here, or by the coroutine when that has gone on.
         const std::shared_ptr<visit> self = std::move(mine.self_);
         if (mine.take() && !mutants::visit_is_lost) mine.end();
@@ -80,8 +79,8 @@ using arguments = arguments_place<void, ticket>;
 /// The token that is awaited, whose domain is that of the visit.
 class visit_inputs final : public inputs {
   public:
-    visit_inputs(const token_handle& awaited, std::shared_ptr<visit> who)
-        : awaited_(awaited), who_(std::move(who)) {
+    visit_inputs(token_handle awaited, std::shared_ptr<visit> who)
+        : awaited_(std::move(awaited)), who_(std::move(who)) {
         link_.awaited = &handle_access::node_of(awaited_);
         expect(&link_, 1);
     }
@@ -116,17 +115,17 @@ class visit_inputs final : public inputs {
 
 void begin_visit(std::shared_ptr<coroutine_wait>& wait, executor& where,
                  std::coroutine_handle<> who, const token_handle& awaited) {
-    const token_node& node = handle_access::node_of(awaited);
-    const bool over = is_terminal(node.state.phase());
-    const worker* const self = worker::current();
-    if (!over && self != nullptr && self->executing.holds_up(node)) throw_deadlock(node);
+    token_node& node = handle_access::node_of(awaited);
+    if (where.helps() && !where.away() && !is_terminal(node.state.phase())) where.bring_about(node);
     runtime_core* runtime = nullptr;
     std::optional<crew::visitor> here;
     {
         const auto hold = hold_runtimes();
         runtime = find_runtime(runtime_of(node));
-        // Another one may have the address of one that is gone.
-        if (runtime == nullptr || (over && !runtime->may_have_run(node))) {
+        // Another one may have the address of one that is gone. Looked at now: a token that is not
+        // terminal keeps its runtime.
+        if (runtime == nullptr ||
+            (is_terminal(node.state.phase()) && !runtime->may_have_run(node))) {
             throw runtime_stopped(
                 "resume_in_domain() was called with token " + std::to_string(node.id) +
                 " of operation '" + node.label->name +
@@ -142,10 +141,7 @@ void begin_visit(std::shared_ptr<coroutine_wait>& wait, executor& where,
         std::unique_ptr<inputs> waits_for = std::make_unique<visit_inputs>(awaited, mine);
         token_node* const by = begin_dependent_call(operation, *operation.type, admission::wait, 0);
         wait = mine;
-        where.expect(handle_access::node_of(awaited), nullptr);
         commit_dependent_call(*by, holders::caller, std::move(waits_for));
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): it is no token's.
-        static_cast<waiting_loop&>(where).expect_visit(*by);
         mine->watch(token<void>::adopt(by), mine);
     } catch (...) {
         mine->withdraw();

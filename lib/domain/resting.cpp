@@ -10,6 +10,7 @@
 #include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
+#include "mutants.hpp"
 #include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
@@ -93,11 +94,10 @@ void worker::end_blocking() noexcept {
     if (blocked_.fetch_sub(1) == 1) crew_.step_back(home_.number);
 }
 
-worker::isolation::isolation(worker& owner) noexcept : owner_(owner), outer_(owner.isolation_) {
-    for (std::size_t i = 0; i < all_deques.size(); ++i) {
-        marks_[i] = owner.at(all_deques[i]).mark();
-    }
-    owner.isolation_ = this;
+deque_marks worker::marks() noexcept {
+    deque_marks now;
+    for (std::size_t i = 0; i < all_deques.size(); ++i) now.of[i] = at(all_deques[i]).mark();
+    return now;
 }
 
 worker::isolation::~isolation() { owner_.isolation_ = outer_; }
@@ -147,10 +147,8 @@ bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
     return is_terminal(awaited.state.phase());
 }
 
-wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline,
-                          const interruption* news) noexcept {
-    const auto interrupted = [&] { return news != nullptr && news->has_come(); };
-    const auto done = [&] { return is_terminal(awaited.state.phase()) || interrupted(); };
+wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
+    const auto done = [&] { return is_terminal(awaited.state.phase()); };
     const auto late = [&] { return deadline && steady_now() >= *deadline; };
     // Too deep, or isolated: it sleeps, and somebody else does the work of its domain meanwhile. If
     // there is nobody, it goes deeper rather than wait for what it might have to do itself.
@@ -181,7 +179,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                                                      deadline.has_value());
         const event_count::ticket ticket = wake.look();
         const token_state seen = state_word::phase_of(awaited.state.announce_helper());
-        if (is_terminal(seen) || interrupted()) break;
+        if (is_terminal(seen)) break;
         if (listed->closes_a_cycle()) return wait_end::deadlock;
         // Its turn has come since; from now on whoever brings that about notifies this worker.
         if (seen == token_state::admitted && may_run(awaited) && begins_in_place(awaited, alone)) {
@@ -216,6 +214,51 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
     }
     pay();
     return done() ? wait_end::terminal : wait_end::late;
+}
+
+void worker::help_until(bool (*done)(const void*), const void* what,
+                        const deque_marks& begun) noexcept {
+    std::optional<isolation> limits(std::in_place, *this, begun);
+    // Nobody stands in: better deeper than not at all. But nothing foreign runs on top of a turn.
+    bool alone = false;
+    const auto go_deeper = [&] {
+        alone = true;
+        if (!has_turn()) limits.reset();
+    };
+    std::optional<substitute> other;
+    while (!done(what)) {
+        const bool open = alone && isolation_ == nullptr;
+        if (open ? run_one() : help()) continue;
+        settle_all();
+        if (!other) {
+            other.emplace(*this);
+            if (!other->found() && !mutants::task_is_not_helped) {
+                go_deeper();
+                continue;
+            }
+        }
+        const event_count::ticket ticket = wake.look();
+        if (done(what)) break;
+        if (open) {
+            idle_.announce(idle_number_);
+            if (token_node* node = find()) {
+                withdraw();
+                run(*node);
+                continue;
+            }
+        } else if (!alone && crew_.is_deserted(home_.number) && !mutants::task_is_not_helped) {
+            go_deeper();
+            continue;
+        }
+        full_fence();
+        crew_.tell_room();
+        {
+            const pause waiting(*this);
+            if (!spin_until_woken(ticket)) wake.park(ticket);
+        }
+        if (open) withdraw();
+    }
+    pay();
 }
 
 }  // namespace tokengate::detail

@@ -161,7 +161,7 @@ token_node* worker::pop_own(deque_mask kinds) noexcept {
 
 token_node* worker::pop_created() noexcept {
     for (std::size_t i = 0; i < all_deques.size(); ++i) {
-        if (token_node* node = at(all_deques[i]).pop_above(isolation_->marks_[i])) return node;
+        if (token_node* node = at(all_deques[i]).pop_above(isolation_->marks_.of[i])) return node;
     }
     return nullptr;
 }

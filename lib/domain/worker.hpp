@@ -82,11 +82,9 @@ enum class wait_end : std::uint8_t {
     deadlock,  ///< the token cannot end before this wait does
 };
 
-/// What ends a wait besides the token: whoever brings it about notifies the worker's `wake`.
-struct interruption {
-    bool (*came)(const void* source) noexcept;
-    const void* source;
-    [[nodiscard]] bool has_come() const noexcept { return came(source); }
+/// Where the deques of a worker were: what lies above was created since.
+struct deque_marks {
+    std::array<std::int64_t, all_deques.size()> of{};
 };
 
 /// A worker of one domain. The loop: own deques, own mailbox, the deques of the other workers of
@@ -171,9 +169,15 @@ class alignas(64) worker {
 
     /// Runs other tokens until `awaited` is terminal or the deadline has passed; sleeps when there
     /// is nothing to run.
-    /// @param news  ends the wait, too; null: nothing else does
-    [[nodiscard]] wait_end wait_for(token_node& awaited, std::optional<steady_ns> deadline,
-                                    const interruption* news = nullptr) noexcept;
+    [[nodiscard]] wait_end wait_for(token_node& awaited,
+                                    std::optional<steady_ns> deadline) noexcept;
+
+    /// Waits for anything else, until done(what): whoever brings that about notifies `wake`. Runs
+    /// what was created since it began; other tokens only if nobody can be had who stands in.
+    void help_until(bool (*done)(const void*), const void* what, const deque_marks& begun) noexcept;
+
+    /// Where its deques are.
+    [[nodiscard]] deque_marks marks() noexcept;
 
     /// Runs a token that this worker has just begun. It gives up the runtime's reference at its
     /// end, unless its husk keeps that.
@@ -258,7 +262,12 @@ class alignas(64) worker {
     /// Limits what waits on this stack run to the awaited token and what is created meanwhile.
     class isolation {
       public:
-        explicit isolation(worker& owner) noexcept;
+        explicit isolation(worker& owner) noexcept : isolation(owner, owner.marks()) {}
+        /// Also of what was created before, since then.
+        isolation(worker& owner, const deque_marks& since) noexcept
+            : owner_(owner), outer_(owner.isolation_), marks_(since) {
+            owner.isolation_ = this;
+        }
         ~isolation();
         isolation(const isolation&) = delete;
         isolation& operator=(const isolation&) = delete;
@@ -267,7 +276,7 @@ class alignas(64) worker {
         friend class worker;
         worker& owner_;
         const isolation* outer_;
-        std::array<std::int64_t, all_deques.size()> marks_{};
+        deque_marks marks_;
     };
 
     /// The runtime of this worker, to compare tokens with.

@@ -118,4 +118,57 @@ TEST_CASE("a_race_may_include_a_token_beneath") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_race_with_a_token_beneath_ends_with_one_thread") {
+    runtime rt({.cores = 1, .reserve_workers = 0});
+    token<int> beneath;
+    hold gate;
+    const auto number = rt.operation("number", [](int value) { return value; });
+    const auto self = rt.operation("self", [&] {
+        gate.pass();
+        return static_cast<int>(
+            sync_wait([](const auto& mine, const auto& op) -> task<std::size_t> {
+                co_return co_await when_any(mine, op(5));
+            }(beneath, number)));
+    });
+    beneath = self();
+    REQUIRE(gate.await(1));
+    gate.release();
+    CHECK(result_of(beneath) == 1);
+    settle_locality(rt);
+}
+
+TEST_CASE("who_waits_for_one_that_waits_for_any_is_no_cycle") {
+    runtime rt({.cores = 4});
+    hold racers;
+    hold late;
+    token<int> first;
+    std::atomic<bool> waits{false};
+    const auto second = rt.operation("second", {.weight = weight::heavy}, [&] {
+        racers.pass();
+        waits = true;
+        return first.get();
+    });
+    const auto other = rt.operation("other", {.weight = weight::heavy}, [&] {
+        late.pass();
+        return 5;
+    });
+    const token<int> x = second();
+    const token<int> y = other();
+    REQUIRE(racers.await(1));
+    REQUIRE(late.await(1));
+    const auto either = rt.operation("either", {.weight = weight::heavy}, [&] {
+        return static_cast<int>(sync_wait([](const auto& a, const auto& b) -> task<std::size_t> {
+            co_return co_await when_any(a, b);
+        }(x, y)));
+    });
+    first = either();
+    racers.release();
+    REQUIRE(eventually([&] { return waits.load(); }));
+    late.release();
+    CHECK(result_of(first) == 1);
+    CHECK(result_of(x) == 1);
+    CHECK(result_of(y) == 5);
+    settle_locality(rt);
+}
+
 }  // namespace tokengate::test

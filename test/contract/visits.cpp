@@ -220,6 +220,14 @@ TEST_CASE("results_are_moved_out_of_tokens_that_only_a_coroutine_holds") {
         co_return true;
     };
     const int rounds = static_cast<int>(scaled(5000));
+    // On a worker, too.
+    const auto inside = rt.operation("inside", [&](int k) {
+        return sync_wait(by_visit(box, k)) && sync_wait(by_gather(box, k)) &&
+               sync_wait(one_by_one(box, k));
+    });
+    std::vector<token<bool>> all;
+    for (int i = 0; i < rounds; ++i) all.push_back(inside(i));
+    for (const auto& each : all) REQUIRE(result_of(each));
     for (int i = 0; i < rounds; ++i) {
         REQUIRE(sync_wait(by_visit(box, i)));
         REQUIRE(sync_wait(by_gather(box, i)));

@@ -31,9 +31,16 @@ class executor {
     /// brings them back. For them.
     [[nodiscard]] bool away() const noexcept { return away_; }
 
-    /// One of its coroutines is about to wait for this token, by this wait, or, null, perhaps also
-    /// for others: a thread with nothing to do may as well bring it about. For them.
-    virtual void expect(token_node&, coroutine_wait*) noexcept {}
+    /// True if its thread is a worker that waits for its coroutines: then those ask it before they
+    /// wait, unless they are away.
+    [[nodiscard]] virtual bool helps() const noexcept { return false; }
+    /// Runs this token on the calling thread, if that may do so, and it has not begun.
+    /// @throws deadlock if it cannot end before the calling thread goes on
+    virtual void bring_about(token_node&) {}
+    /// True if nobody else can be had who brings about what it waits for.
+    [[nodiscard]] virtual bool is_alone() const noexcept { return false; }
+    /// True if this token, which has not ended, cannot do so before the calling thread goes on.
+    [[nodiscard]] virtual bool holds_up(const token_node&) const noexcept { return false; }
 
     /// The outermost of its coroutines has ended. On whatever thread that runs.
     virtual void ended() noexcept {}
@@ -93,11 +100,6 @@ class coroutine_wait {
     /// Instead of end(): it has not begun, after all.
     void withdraw() noexcept { where_.let_go(); }
 
-    /// Ends it, unless somebody else does, since what it is for cannot come before its own thread
-    /// goes on. That thread only.
-    virtual void refuse() noexcept {}
-    [[nodiscard]] bool refused() const noexcept { return refused_; }
-
     /// The token whose callable waits; null if it is none. Until the wait has ended.
     [[nodiscard]] token_node* executor_token() const noexcept { return where_.token(); }
 
@@ -107,11 +109,6 @@ class coroutine_wait {
         where_.hold();
     }
 
-    void end_refused() noexcept {
-        refused_ = true;
-        end();
-    }
-
   private:
     friend class executor;
     enum class phase : std::uint8_t { waits, over, given_up };
@@ -119,7 +116,6 @@ class coroutine_wait {
     executor& where_;
     const std::coroutine_handle<> who_;
     std::atomic<phase> phase_{phase::waits};
-    bool refused_ = false;
     coroutine_wait* next_ = nullptr;  ///< in the executor's list
 };
 
@@ -142,10 +138,6 @@ class token_wait final : public coroutine_wait, public continuation {
 
     /// As coroutine_wait::give_up().
     void give_up() noexcept { coroutine_wait::give_up(detach(*this)); }
-
-    void refuse() noexcept override {
-        if (detach(*this)) end_refused();
-    }
 };
 
 }  // namespace tokengate::detail
