@@ -118,6 +118,25 @@ TEST_CASE("a_race_may_include_a_token_beneath") {
     settle_locality(rt);
 }
 
+TEST_CASE("a_task_that_waits_for_tokens_of_others_runs_them_if_nobody_stands_in") {
+    runtime rt({.cores = 1, .reserve_workers = 0});
+    hold gate;
+    std::vector<token<int>> others;
+    const auto number = rt.operation("number", [](int value) { return value; });
+    const auto sum = rt.operation("sum", [&] {
+        gate.pass();
+        int all = 0;
+        for (const int each : sync_wait(gather(others))) all += each;
+        return all;
+    });
+    const token<int> whole = sum();
+    REQUIRE(gate.await(1));
+    for (int i = 0; i < 10; ++i) others.push_back(number(i));
+    gate.release();
+    CHECK(result_of(whole) == 45);
+    settle_locality(rt);
+}
+
 TEST_CASE("a_race_with_a_token_beneath_ends_with_one_thread") {
     runtime rt({.cores = 1, .reserve_workers = 0});
     token<int> beneath;
