@@ -55,6 +55,7 @@ class gate_side {
             tokens.push_back(operations_[i % operations_.size()](i));
             if ((i + 1) % tokens_per_mark == 0) marks.push_back(tokens.back());
         }
+        show(0);
         auto passed = as_completed(marks);
         while (co_await passed.next()) show((marks.size() - passed.left()) * tokens_per_mark);
         co_await gather_outcomes(tokens);
