@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "waves.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 
@@ -53,11 +55,12 @@ class gate_side {
         for (std::size_t i = 0; i < count; ++i) {
             wave.submitted[i] = steady::now();
             tokens.push_back(operations_[i % operations_.size()](i));
-            if ((i + 1) % tokens_per_mark == 0) marks.push_back(tokens.back());
+            if (i % tokens_per_mark == 0) marks.push_back(tokens.back());
         }
-        show(0);
         auto passed = as_completed(marks);
-        while (co_await passed.next()) show((marks.size() - passed.left()) * tokens_per_mark);
+        while (co_await passed.next()) {
+            show(std::min(count, (marks.size() - passed.left()) * tokens_per_mark));
+        }
         co_await gather_outcomes(tokens);
         for (std::size_t i = 0; i < count; ++i) {
             if (tokens[i].state() == token_state::completed) wave.reports[i] = tokens[i].get();
