@@ -86,8 +86,8 @@ bool runs_somewhere(const token_node& node) {
 
 }  // namespace
 
-void throw_deadlock(const token_node& node) {
-    throw deadlock(name_of(node) +
+void throw_deadlock(const token_node& awaited) {
+    throw deadlock(name_of(awaited) +
                    " is waited for by itself, or by a token that it is held up by: one that its "
                    "own worker runs while it waits, or one that waits, perhaps by way of others, "
                    "for a token beneath this one. It cannot go on before this returns. Wait for it "

@@ -45,7 +45,6 @@ class completion_queue {
   private:
     class shared;
     class awaiter;
-    class plain_wait;
     struct more;
     struct drop {
         void operator()(shared* which) const noexcept;

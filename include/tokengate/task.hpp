@@ -9,7 +9,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -196,9 +195,8 @@ class [[nodiscard]] domain_request {
 ///
 /// As an **orchestrator** it runs inside sync_wait(), on the thread that calls that, whatever it
 /// waits for, unless it asks for another place by resume_in_domain(): what it shares with other
-/// coroutines there needs no lock. As the **callable of an
-/// operation** it is a token: it goes on in the domain where it has begun, and what it creates
-/// belongs to its chain.
+/// coroutines there needs no lock. As the **callable of an operation** it is a token: it goes on in
+/// the domain where it has begun, and what it creates belongs to its chain.
 ///
 /// It begins when it is waited for. Destroying one that has not begun does nothing. What it refers
 /// to, the parameters that are references and what a lambda captures included, must live until it
@@ -295,8 +293,7 @@ class waiting_loop final : public executor {
   public:
     waiting_loop() noexcept;
 
-    /// Begins a task, and returns when it has ended. While there is nothing to do, a worker does
-    /// other work.
+    /// Begins a task, and returns when it has ended. A worker runs what it waits for.
     void run(std::coroutine_handle<> body);
     [[nodiscard]] bool helps() const noexcept override { return helper_ != nullptr; }
     void bring_about(token_node& awaited) override;
@@ -311,8 +308,7 @@ class waiting_loop final : public executor {
     [[nodiscard]] bool has_news() const noexcept;
     void await_news(const deque_marks& begun);
 
-    worker* const helper_;  ///< whose thread it is; null if that is no worker
-    const std::thread::id owner_;
+    worker* const helper_;                  ///< whose thread it is; null if that is no worker
     std::atomic<std::uint32_t> signal_{0};  ///< futex: there is news
     std::atomic<bool> finished_{false};
     std::atomic<std::size_t> held_{0};

@@ -154,6 +154,17 @@ class completion_queue::shared {
     token_node* waiter_ = nullptr;  ///< the token that waits by `waiting_`, as long as it does
 };
 
+namespace {
+
+/// The wait of a coroutine that somebody else ends.
+class plain_wait final : public coroutine_wait {
+  public:
+    plain_wait(executor& where, std::coroutine_handle<> who) noexcept
+        : coroutine_wait(where, who) {}
+};
+
+}  // namespace
+
 completion_queue::completion_queue(std::vector<token_handle> tokens)
     : shared_(new shared(std::move(tokens))) {
     shared_->watch();
@@ -166,13 +177,6 @@ completion_queue::~completion_queue() = default;
 void completion_queue::drop::operator()(shared* which) const noexcept { which->abandon(); }
 
 std::size_t completion_queue::left() const noexcept { return shared_->left(); }
-
-/// The wait of a coroutine that somebody else ends.
-class completion_queue::plain_wait final : public coroutine_wait {
-  public:
-    plain_wait(executor& where, std::coroutine_handle<> who) noexcept
-        : coroutine_wait(where, who) {}
-};
 
 /// Waits until something has ended, perhaps; who ends a wait may have ended something that has been
 /// delivered before.

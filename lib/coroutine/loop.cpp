@@ -11,8 +11,7 @@
 
 namespace tokengate::detail {
 
-waiting_loop::waiting_loop() noexcept
-    : executor(nullptr), helper_(worker::current()), owner_(std::this_thread::get_id()) {}
+waiting_loop::waiting_loop() noexcept : executor(nullptr), helper_(worker::current()) {}
 
 bool waiting_loop::has_news() const noexcept {
     // Acquire: pairs with the release in ended(): what the coroutines did is seen.
@@ -79,7 +78,7 @@ void waiting_loop::bring_about(token_node& awaited) {
 
 void waiting_loop::ended() noexcept {
     finished_.store(true, std::memory_order_release);
-    if (std::this_thread::get_id() != owner_) wake();
+    if (away()) wake();
 }
 
 void waiting_loop::hold() noexcept {

@@ -147,6 +147,14 @@ bool worker::run_awaited(token_node& awaited, bool alone) noexcept {
     return is_terminal(awaited.state.phase());
 }
 
+// With tokens beneath that wait.
+void worker::sleep_on_stack(event_count::ticket taken, std::optional<steady_ns> deadline) noexcept {
+    full_fence();
+    crew_.tell_room();
+    const pause waiting(*this);
+    if (!spin_until_woken(taken)) wake.park(taken, deadline);
+}
+
 wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     const auto done = [&] { return is_terminal(awaited.state.phase()); };
     const auto late = [&] { return deadline && steady_now() >= *deadline; };
@@ -204,12 +212,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                 if (may_go_on(awaited, alone)) continue;
             }
         }
-        full_fence();
-        crew_.tell_room();
-        {
-            const pause waiting(*this);
-            if (!spin_until_woken(ticket)) wake.park(ticket, deadline);
-        }
+        sleep_on_stack(ticket, deadline);
         if (open) withdraw();
     }
     pay();
@@ -222,8 +225,8 @@ void worker::help_until(bool (*done)(const void*), const void* what,
     // Nobody stands in: better deeper than not at all. But nothing foreign runs on top of a turn.
     bool alone = false;
     const auto go_deeper = [&] {
-        alone = true;
-        if (!has_turn()) limits.reset();
+        alone = !mutants::task_is_not_helped;
+        if (alone && !has_turn()) limits.reset();
     };
     std::optional<substitute> other;
     while (!done(what)) {
@@ -232,7 +235,7 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         settle_all();
         if (!other) {
             other.emplace(*this);
-            if (!other->found() && !mutants::task_is_not_helped) {
+            if (!other->found()) {
                 go_deeper();
                 continue;
             }
@@ -246,16 +249,11 @@ void worker::help_until(bool (*done)(const void*), const void* what,
                 run(*node);
                 continue;
             }
-        } else if (!alone && crew_.is_deserted(home_.number) && !mutants::task_is_not_helped) {
+        } else if (!alone && crew_.is_deserted(home_.number)) {
             go_deeper();
             continue;
         }
-        full_fence();
-        crew_.tell_room();
-        {
-            const pause waiting(*this);
-            if (!spin_until_woken(ticket)) wake.park(ticket);
-        }
+        sleep_on_stack(ticket, std::nullopt);
         if (open) withdraw();
     }
     pay();

@@ -354,6 +354,7 @@ class alignas(64) worker {
                                                        round& mine) noexcept;
     [[gnu::always_inline, nodiscard]] inline token_node* take_in_row(round& mine) noexcept;
     [[gnu::noinline]] static void end_row(round& mine) noexcept;
+    void sleep_on_stack(event_count::ticket taken, std::optional<steady_ns> deadline) noexcept;
     [[nodiscard]] bool may_nest() const noexcept;
     [[nodiscard]] bool begins_in_place(const token_node& node, bool alone) const noexcept;
     [[nodiscard]] bool may_run(const token_node& node) const noexcept;
