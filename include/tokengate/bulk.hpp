@@ -103,10 +103,12 @@ class bulk {
   public:
     /// A handle that holds nothing.
     bulk() noexcept = default;
+    /// Takes over what `other` holds, which holds nothing from then on.
     bulk(bulk&& other) noexcept
         : core_(std::exchange(other.core_, nullptr)),
           tokens_(std::move(other.tokens_)),
           valid_(std::exchange(other.valid_, false)) {}
+    /// The same; tokens that this has held run all the same.
     bulk& operator=(bulk&& other) noexcept {
         bulk taken = std::move(other);
         std::swap(core_, taken.core_);
@@ -116,6 +118,7 @@ class bulk {
     }
     bulk(const bulk&) = delete;
     bulk& operator=(const bulk&) = delete;
+    /// Lets go of the tokens, which run all the same.
     ~bulk() {
         if (core_ != nullptr) detail::let_go(*core_);
     }

@@ -30,9 +30,9 @@ enum class stealing : std::uint8_t {
 
 /// The first domain of each class's range; unset ones follow the contract (0, 1, 2).
 struct first_cores {
-    std::optional<int> heavy = {};
-    std::optional<int> medium = {};
-    std::optional<int> light = {};
+    std::optional<int> heavy = {};   ///< of heavy tokens
+    std::optional<int> medium = {};  ///< of medium ones
+    std::optional<int> light = {};   ///< of light ones
 };
 
 /// What the program asks for. A field that is not set is taken from its `TOKENGATE_*` environment
@@ -93,33 +93,33 @@ struct config {
 
 /// What holds for a runtime, after code, environment and defaults were merged and checked.
 struct settings {
-    unsigned cores = 1;
-    unsigned workers_per_core = 1;
-    int arena_slots = -1;
-    std::size_t mailbox_capacity = 1;
-    std::size_t in_flight_limit = 1;
-    std::size_t memory_limit = 0;  ///< bytes; 0: none
-    when_full memory_policy = when_full::block;
-    std::size_t deque_capacity = 2;
-    std::size_t sticky_slots = 16;
-    std::uint32_t operation_limit = 1;
-    unsigned reserve_workers = 0;
-    unsigned retry_stride = 1;
-    std::chrono::microseconds spin_time{0};
-    unsigned help_depth = 0;
-    std::size_t history = 0;
-    domain_scope scope = domain_scope::core;
-    bool strict_stealing = false;  ///< `automatic` resolved
-    bool binding = true;
+    unsigned cores = 1;                          ///< domains
+    unsigned workers_per_core = 1;               ///< worker threads of each domain
+    int arena_slots = -1;                        ///< of each domain; -1: its CPUs less its workers
+    std::size_t mailbox_capacity = 1;            ///< tokens that one lane of a mailbox holds
+    std::size_t in_flight_limit = 1;             ///< tokens accepted and not yet finished
+    std::size_t memory_limit = 0;                ///< bytes of tokens in flight; 0: any number
+    when_full memory_policy = when_full::block;  ///< what becomes of a call beyond them
+    std::size_t deque_capacity = 2;              ///< tokens of a kind that a worker keeps
+    std::size_t sticky_slots = 16;               ///< places for sticky keys in flight
+    std::uint32_t operation_limit = 1;           ///< operations that the runtime can have
+    unsigned reserve_workers = 0;                ///< threads of each domain for blocked workers
+    unsigned retry_stride = 1;                   ///< fresh tokens between two retries
+    std::chrono::microseconds spin_time{0};      ///< an idle worker's spin
+    unsigned help_depth = 0;                     ///< how deep a waiting worker runs other tokens
+    std::size_t history = 0;                     ///< executions that runtime::history() tells of
+    domain_scope scope = domain_scope::core;     ///< what one domain covers
+    bool strict_stealing = false;                ///< `automatic` resolved
+    bool binding = true;                         ///< workers are pinned to their domain's CPUs
     std::array<unsigned, weight_count> first_core{};  ///< by index_of(weight)
 
     /// One line for each setting: its name, its value and where it came from.
     struct line {
-        std::string name;
-        std::string value;
-        std::string source;  ///< "code", "environment" or "default"
+        std::string name;    ///< the field of config; or "topology"
+        std::string value;   ///< what holds, as text
+        std::string source;  ///< "code", "environment" or "default"; of the topology, "hwloc"
     };
-    std::vector<line> lines;
+    std::vector<line> lines;  ///< in the order of describe()
 };
 
 /// Merges code, environment and defaults, reads the topology, and checks everything at once.

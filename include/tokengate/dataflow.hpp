@@ -28,6 +28,7 @@ class after_tokens {
     auto call(const Operation& operation, A&&... args) const& {
         return operation.call_after(std::vector(tokens_), std::forward<A>(args)...);
     }
+    /// The same, once: it lets go of these tokens.
     template <class Operation, class... A>
         requires std::derived_from<Operation, detail::operation_handle>
     auto call(const Operation& operation, A&&... args) && {

@@ -82,6 +82,7 @@ class deadlock : public error {
 /// A call of an operation that is blocked because it fails too often. Nothing was accepted.
 class operation_blocked : public error {
   public:
+    /// For the library: what the questions below tell.
     operation_blocked(const std::string& message, std::string_view operation,
                       std::uint64_t attempts, std::uint64_t failures,
                       std::chrono::steady_clock::time_point since)
@@ -125,6 +126,7 @@ class result_shared : public error {
 /// The token was killed before it could deliver a result.
 class token_killed : public error {
   public:
+    /// For the library: what the questions below tell.
     token_killed(const std::string& message, std::uint64_t id, std::string reason = {})
         : error(message),
           id_(id),
@@ -144,6 +146,7 @@ class token_killed : public error {
 /// The token missed a deadline of its operation; `what()` says which.
 class token_timed_out : public error {
   public:
+    /// For the library: what the question below tells.
     token_timed_out(const std::string& message, std::uint64_t id) : error(message), id_(id) {}
 
     /// The id of the token.
@@ -165,9 +168,9 @@ class dependency_failed : public error {
   public:
     /// A token on the way.
     struct cause {
-        std::uint64_t id = 0;
-        std::string operation;  ///< its name
-        token_state ended = token_state::failed;
+        std::uint64_t id = 0;                     ///< its id
+        std::string operation;                    ///< the name of its operation
+        token_state ended = token_state::failed;  ///< how: failed, killed or timed_out
     };
 
     /// The id of the token that has not run.

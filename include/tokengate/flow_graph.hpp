@@ -214,6 +214,7 @@ class async_operation_node : private detail::graph_errors,
     /// An operation whose callable was made by for_flow_graph().
     using operation_type = operation<void(const detail::graph_message<Input, Output>&)>;
 
+    /// A node in this graph, without edges.
     async_operation_node(tbb::flow::graph& graph, const operation_type& work)
         : graph_errors(graph),
           base(graph, tbb::flow::unlimited,

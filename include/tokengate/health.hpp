@@ -75,11 +75,11 @@ enum class health_level : std::uint8_t {
 /// if it has returned, and failed if it has thrown or run into its run_timeout. One that was killed
 /// meanwhile is none.
 struct health_report {
-    std::string_view operation;  ///< its name; valid to the end of the process
-    health_level level = health_level::unknown;
-    std::uint64_t attempts = 0;  ///< in the window
-    std::uint64_t failures = 0;  ///< of these
-    double failure_rate = 0;     ///< 0 to 1; 0 without attempts
+    std::string_view operation;                  ///< its name; valid to the end of the process
+    health_level level = health_level::unknown;  ///< what is to be thought of it
+    std::uint64_t attempts = 0;                  ///< in the window
+    std::uint64_t failures = 0;                  ///< of these
+    double failure_rate = 0;                     ///< 0 to 1; 0 without attempts
 
     /// The length of the window. 0 for an operation that is not timed: then all is counted since
     /// the runtime was made, and a token that timed out while it waited counts as an attempt.
@@ -116,16 +116,16 @@ enum class alert_kind : std::uint8_t {
 
 /// Something that somebody should know.
 struct alert {
-    alert_kind kind = alert_kind::slow;
-    std::string_view operation;      ///< its name; valid to the end of the process
-    std::uint64_t token = 0;         ///< the id of the token that it is about; 0: of none
-    std::optional<unsigned> domain;  ///< where that runs; nothing if it does not
-    std::string worker;              ///< the name of the thread that runs it, "tg-0.1"; or empty
-    std::int64_t thread = 0;         ///< the system's number of that thread; or 0
-    std::string text;                ///< what has happened, in a sentence
-    double measured = 0;             ///< slow, spike: what was seen; blocked: the failure rate
-    double limit = 0;                ///< what it is beyond
-    std::string_view unit;           ///< of both: "ns", "bytes", "rate"; empty: there are none
+    alert_kind kind = alert_kind::slow;  ///< what it is about
+    std::string_view operation;          ///< its name; valid to the end of the process
+    std::uint64_t token = 0;             ///< the id of the token that it is about; 0: of none
+    std::optional<unsigned> domain;      ///< where that runs; nothing if it does not
+    std::string worker;       ///< the name of the thread that runs it, "tg-0.1"; or empty
+    std::int64_t thread = 0;  ///< the system's number of that thread; or 0
+    std::string text;         ///< what has happened, in a sentence
+    double measured = 0;      ///< slow, spike: what was seen; blocked: the failure rate
+    double limit = 0;         ///< what it is beyond
+    std::string_view unit;    ///< of both: "ns", "bytes", "rate"; empty: there are none
 };
 
 }  // namespace tokengate

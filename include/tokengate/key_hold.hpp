@@ -21,11 +21,14 @@ class key_hold {
   public:
     /// Holds nothing.
     key_hold() noexcept = default;
+    /// Takes over the key of `other`, which holds nothing from then on.
     key_hold(key_hold&& other) noexcept : held_(std::exchange(other.held_, {})) {}
+    /// The same; lets go of the key that this has held.
     key_hold& operator=(key_hold other) noexcept {
         std::swap(held_, other.held_);
         return *this;
     }
+    /// Lets go of the key.
     ~key_hold() { detail::let_go(held_); }
 
     /// True if it holds a key.

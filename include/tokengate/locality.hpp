@@ -94,6 +94,7 @@ class sticky {
     }
 
   protected:
+    /// For the library.
     sticky(key_source source, mode how, std::string_view anchor)
         : anchor_(anchor), source_(source), how_(how) {}
 

@@ -108,7 +108,10 @@ class operation_handle {
     std::size_t cancel(std::string_view reason = {}) const;
 
   protected:
+    /// A handle of this operation; for the library.
     explicit operation_handle(operation_core& core) noexcept : core_(&core) {}
+
+    /// What is behind the handle; for the library.
     [[nodiscard]] operation_core& core() const noexcept { return *core_; }
 
   private:
@@ -254,8 +257,8 @@ class limited_operation<R(P...)> {
 
 }  // namespace detail
 
-/// A declared operation of one signature: a cheap handle, copyable, valid as long as its runtime.
-/// A callable that refers to a handle needs it until the runtime has drained.
+/// A declared operation of one signature, `operation<R(P...)>`: a cheap handle, copyable, valid as
+/// long as its runtime. A callable that refers to a handle needs it until the runtime has drained.
 ///
 /// Thread safety: may be called from any thread, also from inside a token.
 template <class R, class... P>
@@ -276,8 +279,7 @@ class operation<R(P...)> : public detail::operation_handle {
     /// Cost: no memory allocation in the steady state, no lock. Blocks while the runtime is at its
     /// limits; on a worker it runs other tokens instead.
     /// @throws runtime_stopped after stop(), runtime_forked in a child process, operation_blocked
-    /// if
-    ///         it fails too often (health_limits), std::bad_alloc, and what the conversion of an
+    ///         if it fails too often (health_limits), std::bad_alloc, and what the conversion of an
     ///         argument throws; nothing was accepted then
     template <class... A>
         requires(sizeof...(A) == sizeof...(P) && (detail::argument_for<A, P> && ...))
@@ -319,7 +321,8 @@ class operation<R(P...)> : public detail::operation_handle {
     }
 
     /// The operation with time limits of their own for the calls that are made through what this
-    /// gives; they are not coalesced with others. From apps/examples/deadline.cpp:
+    /// gives, by its operator() or try_call(); they are not coalesced with others. From
+    /// apps/examples/deadline.cpp:
     /// @code
     /// const tg::token<int> hasty = refine.with({.run_timeout = 5ms})(1'000'000);
     /// @endcode

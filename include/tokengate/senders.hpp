@@ -168,7 +168,9 @@ struct sends<void> {
 template <class R>
 class token_sender {
   public:
+    /// As P2300 asks for it.
     using sender_concept = detail::sender_tag;
+    /// How it can complete: see as_sender().
     using completion_signatures =
         stdexec::completion_signatures<typename detail::sends<R>::type,
                                        stdexec::set_error_t(std::exception_ptr),
@@ -180,15 +182,18 @@ class token_sender {
         return completion_signatures{};
     }
 
+    /// As as_sender().
     /// @throws empty_token
     explicit token_sender(token<R> awaited) : token_(std::move(awaited)) {
         static_cast<void>(detail::handle_access::node_of(token_));
     }
 
+    /// What waits for the token, once it is started, and then goes on with the receiver.
     template <class Receiver>
     [[nodiscard]] auto connect(Receiver receiver) && {
         return detail::await_state<R, Receiver>(std::move(token_), std::move(receiver));
     }
+    /// The same, with another handle of the token.
     template <class Receiver>
     [[nodiscard]] auto connect(Receiver receiver) const& {
         return detail::await_state<R, Receiver>(token<R>(token_), std::move(receiver));
@@ -257,12 +262,14 @@ class scheduler {
     /// A sender that completes inside a token.
     [[nodiscard]] sender schedule() const noexcept;
 
+    /// That its progress is `parallel`, see above.
     // NOLINTNEXTLINE(readability-convert-member-functions-to-static): stdexec asks an object.
     [[nodiscard]] stdexec::forward_progress_guarantee query(
         stdexec::get_forward_progress_guarantee_t) const noexcept {
         return stdexec::forward_progress_guarantee::parallel;
     }
 
+    /// True if both make tokens of the same operation.
     friend bool operator==(const scheduler&, const scheduler&) noexcept = default;
 
   private:
@@ -275,7 +282,9 @@ class scheduler {
 /// What scheduler::schedule() gives.
 class scheduler::sender {
   public:
+    /// As P2300 asks for it.
     using sender_concept = detail::sender_tag;
+    /// How it can complete: see tokengate::scheduler.
     using completion_signatures = stdexec::completion_signatures<
         stdexec::set_value_t(), stdexec::set_error_t(std::exception_ptr), stdexec::set_stopped_t()>;
 
@@ -288,6 +297,7 @@ class scheduler::sender {
     /// Where it completes.
     class attributes {
       public:
+        /// The scheduler that it came from.
         [[nodiscard]] scheduler query(
             stdexec::get_completion_scheduler_t<stdexec::set_value_t>) const noexcept {
             return where_;
@@ -299,8 +309,10 @@ class scheduler::sender {
         scheduler where_;
     };
 
+    /// Where it completes, as P2300 asks for it.
     [[nodiscard]] attributes get_env() const noexcept { return attributes(where_); }
 
+    /// What makes a token, once it is started, and goes on with the receiver inside that.
     template <class Receiver>
     [[nodiscard]] auto connect(Receiver receiver) const {
         return detail::schedule_state<Receiver>(*where_.operation_, std::move(receiver));

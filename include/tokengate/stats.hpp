@@ -47,12 +47,12 @@ struct token_counts {
 /// How long something took, in the last 60 seconds. Percentiles are off by at most 1/16; the rest
 /// is exact. All is 0 if nothing was counted.
 struct time_stats {
-    std::uint64_t count = 0;
-    std::chrono::nanoseconds mean{};
-    std::chrono::nanoseconds p50{};  ///< half of them took at most this
-    std::chrono::nanoseconds p95{};
-    std::chrono::nanoseconds p99{};
-    std::chrono::nanoseconds max{};
+    std::uint64_t count = 0;          ///< how many of them there were
+    std::chrono::nanoseconds mean{};  ///< what they took on average
+    std::chrono::nanoseconds p50{};   ///< half of them took at most this
+    std::chrono::nanoseconds p95{};   ///< 95 % of them did
+    std::chrono::nanoseconds p99{};   ///< 99 % of them did
+    std::chrono::nanoseconds max{};   ///< all of them did
 };
 
 /// One run of a token's callable that has ended.
@@ -61,23 +61,23 @@ struct execution {
     std::uint64_t token = 0;     ///< the id of the token
     /// How it has ended: completed, failed (to be retried or not), killed or timed_out.
     token_state outcome = token_state::completed;
-    unsigned domain = 0;   ///< where it ran
-    unsigned attempt = 1;  ///< the first is 1
-    std::chrono::steady_clock::time_point begun;
+    unsigned domain = 0;                          ///< where it ran
+    unsigned attempt = 1;                         ///< the first is 1
+    std::chrono::steady_clock::time_point begun;  ///< when it began
     std::chrono::nanoseconds wait{};  ///< from its acceptance, or the end of its last attempt
-    std::chrono::nanoseconds run{};
+    std::chrono::nanoseconds run{};   ///< how long it took
 };
 
 /// What was counted of one operation.
 struct operation_stats {
     std::string_view name;  ///< the one it was declared under; valid to the end of the process
-    weight weight_class = weight::medium;
-    token_counts counts;           ///< its tokens
-    std::uint64_t executions = 0;  ///< times that its callable was run
-    std::uint64_t retries = 0;     ///< of these, attempts after a token's first
-    std::size_t set_aside = 0;     ///< tokens that wait for a resume() or for their storage
-    std::uint64_t dropped = 0;     ///< tokens killed for newer ones (when_full::drop_oldest)
-    std::uint64_t coalesced = 0;   ///< calls that got the token of an equal one; not accepted
+    weight weight_class = weight::medium;  ///< of all its tokens
+    token_counts counts;                   ///< its tokens
+    std::uint64_t executions = 0;          ///< times that its callable was run
+    std::uint64_t retries = 0;             ///< of these, attempts after a token's first
+    std::size_t set_aside = 0;             ///< tokens that wait for a resume() or for their storage
+    std::uint64_t dropped = 0;    ///< tokens killed for newer ones (when_full::drop_oldest)
+    std::uint64_t coalesced = 0;  ///< calls that got the token of an equal one; not accepted
     /// Of those that failed, tokens that were not run, since an input failed (dependency_failed),
     /// or could not be copied.
     std::uint64_t without_inputs = 0;

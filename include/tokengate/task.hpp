@@ -216,17 +216,22 @@ class [[nodiscard]] domain_request {
 template <class T = void>
 class [[nodiscard]] task {
   public:
+    /// For the compiler, which keeps one in each such coroutine.
     struct promise_type : detail::task_promise, detail::task_result<T> {
+        /// The task of this coroutine.
         [[nodiscard]] task get_return_object() noexcept {
             return task(std::coroutine_handle<promise_type>::from_promise(*this));
         }
+        /// For the library: see task::take().
         [[nodiscard]] T deliver() {
             if (this->error != nullptr) std::rethrow_exception(std::move(this->error));
             return this->take();
         }
     };
 
+    /// Takes over the coroutine of `other`, which may only be destroyed or assigned to then.
     task(task&& other) noexcept : body_(std::exchange(other.body_, nullptr)) {}
+    /// The same; destroys the coroutine that this has had.
     task& operator=(task&& other) noexcept {
         if (this != &other) {
             if (body_) body_.destroy();
@@ -234,17 +239,21 @@ class [[nodiscard]] task {
         }
         return *this;
     }
+    /// Destroys the coroutine, unless this was moved from.
     ~task() {
         if (body_) body_.destroy();
     }
 
-    /// For the library.
+    /// For the library: the coroutine.
     [[nodiscard]] std::coroutine_handle<promise_type> body() const noexcept { return body_; }
+
+    /// For the library: gives the coroutine away.
     [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {
         return std::exchange(body_, nullptr);
     }
 
     /// For the library: what came of it, once it has ended.
+    /// @throws what it has thrown
     [[nodiscard]] T take() { return body_.promise().deliver(); }
 
   private:
@@ -351,6 +360,8 @@ template <class R>
 auto resume_in_domain(const token<R>& awaited) {
     return detail::domain_request<const token<R>&>(awaited);
 }
+/// The same, and gives the result instead of a reference to it: moved out of a token that nobody
+/// else holds, else copied.
 template <class R>
 auto resume_in_domain(token<R>&& awaited) {
     return detail::domain_request<token<R>>(std::move(awaited));

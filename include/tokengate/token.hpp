@@ -35,6 +35,8 @@ namespace tokengate {
 struct isolated_wait {
     explicit isolated_wait() = default;
 };
+
+/// Asks for such a wait: `t.get(tg::isolated)`, see isolated_wait.
 inline constexpr isolated_wait isolated{};
 
 namespace detail {
@@ -65,7 +67,9 @@ class token_handle {
     token_handle(const token_handle& other) noexcept : node_(other.node_) {
         if (node_ != nullptr) node_->state.retain();
     }
+    /// Takes over the token of `other`, which holds none from then on.
     token_handle(token_handle&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+    /// Holds the token of `other` from now on, and lets go of its own.
     token_handle& operator=(token_handle other) noexcept {
         std::swap(node_, other.node_);
         return *this;
@@ -190,6 +194,8 @@ class token_handle {
     /// Takes over one reference to `node`.
     explicit token_handle(token_node* node) noexcept : node_(node) {}
 
+    /// What is behind the handle, asked for by this question; for the library.
+    /// @throws empty_token
     [[nodiscard]] token_node& node(const char* question) const {
         if (node_ == nullptr) throw_empty(question);
         return *node_;
