@@ -86,7 +86,7 @@ class token_handle {
 
     /// Where the token is in its life, at this moment.
     /// @throws empty_token if the handle holds none (so do all questions below)
-    [[nodiscard]] token_state state() const { return node("state").state.phase(); }
+    [[nodiscard]] token_state state() const { return node("state").state.shown(); }
 
     /// True once the token is terminal: waiting for it will not block.
     [[nodiscard]] bool done() const { return is_terminal(state()); }

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <sys/mman.h>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <new>
 #include <type_traits>
 
+#include <tokengate/detail/atomic.hpp>
 #include <tokengate/detail/state_word.hpp>
 
 namespace tokengate::detail {
@@ -19,7 +19,7 @@ class own_counter {
   public:
     /// Writer only.
     [[gnu::always_inline]] void add(std::uint64_t count = 1) noexcept {
-        const std::atomic_ref<std::uint64_t> value(value_);
+        const atomic_ref<std::uint64_t> value(value_);
         // Relaxed load: nobody else writes. Release: pairs with the acquire in value(), so that
         // what happened before the count is visible to whoever reads it.
         value.store(value.load(std::memory_order_relaxed) + count, std::memory_order_release);
@@ -29,7 +29,7 @@ class own_counter {
     void retract(std::uint64_t count = 1) noexcept { add(-count); }
 
     [[nodiscard]] std::uint64_t value() const noexcept {
-        return std::atomic_ref<std::uint64_t>(value_).load(std::memory_order_acquire);
+        return atomic_ref<std::uint64_t>(value_).load(std::memory_order_acquire);
     }
 
   private:
@@ -51,7 +51,7 @@ class own_number {
     }
 
   private:
-    std::atomic<std::uint64_t> value_{0};
+    atomic<std::uint64_t> value_{0};
 };
 
 /// A counter with several writers.
@@ -59,11 +59,11 @@ class shared_counter {
   public:
     /// With release at least: pairs with the acquire in value().
     void add(std::uint64_t count, std::memory_order order = std::memory_order_release) noexcept {
-        std::atomic_ref<std::uint64_t>(value_).fetch_add(count, order);
+        atomic_ref<std::uint64_t>(value_).fetch_add(count, order);
     }
 
     [[nodiscard]] std::uint64_t value() const noexcept {
-        return std::atomic_ref<std::uint64_t>(value_).load(std::memory_order_acquire);
+        return atomic_ref<std::uint64_t>(value_).load(std::memory_order_acquire);
     }
 
   private:

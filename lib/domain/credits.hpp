@@ -4,8 +4,9 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -82,7 +83,7 @@ class credit_pool {
     const std::int64_t total_;
     const std::int64_t block_;
     const std::int64_t mark_;
-    alignas(64) std::atomic<std::int64_t> available_;
+    alignas(64) atomic<std::int64_t> available_;
 };
 
 /// Credits of one pool that a worker has collected and not yet given back. Others may take them out
@@ -119,8 +120,8 @@ class purse {
     }
 
   private:
-    std::atomic<std::int64_t> earned_{0};  ///< only grows
-    std::atomic<std::int64_t> taken_{0};   ///< only grows; never above earned_
+    atomic<std::int64_t> earned_{0};  ///< only grows
+    atomic<std::int64_t> taken_{0};   ///< only grows; never above earned_
 };
 
 }  // namespace tokengate::detail

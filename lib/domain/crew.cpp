@@ -89,7 +89,7 @@ void crew::start() {
     }
     if (std::exchange(was_out_of_time_, false)) attend_no_more();
     // Nobody sleeps who would have to know.
-    phase_.store(phase::open, std::memory_order_seq_cst);
+    phase_.set(phase::open);
 }
 
 void crew::join() noexcept {
@@ -103,7 +103,7 @@ void crew::join() noexcept {
 }
 
 void crew::advance(phase expected, phase next) noexcept {
-    if (phase_.compare_exchange_strong(expected, next, std::memory_order_seq_cst)) wake_everybody();
+    if (phase_.advance(expected, next)) wake_everybody();
 }
 
 void crew::enter(phase next) noexcept {
@@ -112,7 +112,7 @@ void crew::enter(phase next) noexcept {
         attend();
         was_out_of_time_ = true;
     }
-    phase_.store(next, std::memory_order_seq_cst);
+    phase_.enter(next);
     wake_everybody();
 }
 
@@ -132,10 +132,8 @@ void crew::collect_finished() noexcept {
 }
 
 // The notifications are read-modify-writes on the words that sleepers look at, so that a sleeper
-// sees the phase or is woken. The fence is a submitter's, too, which makes a light one between
-// counting its token and looking at the phase.
+// sees the phase or is woken.
 void crew::wake_everybody() noexcept {
-    heavy_fence();
     room.notify_all();
     quiet.notify_all();
     for_each_worker([](worker& each) {

@@ -21,6 +21,7 @@
 #include "domain/counters.hpp"
 #include "domain/credits.hpp"
 #include "domain/domain.hpp"
+#include "domain/phase.hpp"
 #include "locality/sticky_table.hpp"
 #include "locality/strands.hpp"
 #include "sleep/event_count.hpp"
@@ -29,16 +30,6 @@
 #include "topology/binding.hpp"
 
 namespace tokengate::detail {
-
-/// How far a runtime is on its way from start to stop.
-enum class phase : std::uint8_t {
-    open,      ///< calls are admitted
-    draining,  ///< calls are admitted from inside tokens only
-    closing,   ///< the same; stop() looks a last time whether everything has finished
-    killing,   ///< tokens that wait are killed instead of run
-    stopped,   ///< the workers have gone or are going
-    forked,    ///< this is a child process, in which the workers do not exist
-};
 
 /// All domains and workers of one runtime.
 ///
@@ -204,12 +195,14 @@ class crew {
     void enter(phase next) noexcept;
 
     /// In a child process: nothing works from now on. Wakes nobody, there is nobody.
-    void abandon_after_fork() noexcept { phase_.store(phase::forked, std::memory_order_release); }
+    void abandon_after_fork() noexcept { phase_.set(phase::forked); }
 
-    [[nodiscard]] phase current_phase() const noexcept {
-        // Seq_cst, which costs a load no more: a submitter has announced its token before it looks,
-        // and enter() is followed by a fence and a count of the announced (lib/gate/README.md).
-        return phase_.load(std::memory_order_seq_cst);
+    [[nodiscard]] phase current_phase() const noexcept { return phase_.now(); }
+
+    /// phase_word::count_call().
+    [[gnu::always_inline, nodiscard]] bool count_call(own_counter& accepted,
+                                                      std::uint64_t calls = 1) const noexcept {
+        return phase_.count_call(accepted, calls);
     }
 
     [[nodiscard]] domain& at(unsigned index) noexcept { return *domains_[index]; }
@@ -285,7 +278,7 @@ class crew {
     std::atomic<unsigned> visitors_{0};
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_
-    alignas(64) std::atomic<phase> phase_{phase::stopped};
+    alignas(64) phase_word phase_;
     std::atomic<unsigned> attention_{0};  ///< reasons to look twice; `killing` is one
     bool was_out_of_time_ = false;        ///< that reason is there; under the runtime's stop lock
 };

@@ -3,13 +3,14 @@
 /// The tokens that a worker keeps to itself until somebody steals them. Protocol: deque.md.
 #pragma once
 
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <new>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -172,7 +173,7 @@ class work_deque {
     }
 
   private:
-    using slot_type = std::atomic<token_node*>;
+    using slot_type = atomic<token_node*>;
     static constexpr std::size_t line = 64;
     struct release {
         void operator()(slot_type* slots) const noexcept {
@@ -199,10 +200,10 @@ class work_deque {
     }
 
     /// Index of the oldest token; whoever takes that one moves it. The thieves' line.
-    alignas(line) std::atomic<std::int64_t> top_{0};
+    alignas(line) atomic<std::int64_t> top_{0};
     /// The same as end_ for thieves; one below top_ if a pop has moved it and found the deque
     /// empty. Only the owner writes it. The owner's line.
-    alignas(line) std::atomic<std::int64_t> bottom_{0};
+    alignas(line) atomic<std::int64_t> bottom_{0};
     /// Index behind the newest token. Owner only; reading bottom_ instead would wait for the
     /// read-modify-write of the last pop (4 of 13 ns for a push and a pop).
     std::int64_t end_ = 0;

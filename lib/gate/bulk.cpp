@@ -161,12 +161,9 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
     return taken;
 }
 
-// As in commit().
 void gate::accept(operation_core& operation, std::size_t count) {
     own_counter& accepted = submitters_.mine().counts[operation.number].accepted;
-    accepted.add(count);
-    light_fence();
-    if (crew_.current_phase() != phase::open) [[unlikely]]
+    if (!crew_.count_call(accepted, count)) [[unlikely]]
         stay_or_retract(operation, accepted, count);
 }
 

@@ -55,10 +55,7 @@ token_node* gate::begin_unplaced(operation_core& operation, const frame_type& ty
 
 void gate::commit_dependent(token_node& node, holders held_by, std::unique_ptr<inputs> waits_for) {
     own_counter& accepted = submitters_.mine().counts[node.operation->number].accepted;
-    // As in commit().
-    accepted.add();
-    light_fence();
-    if (crew_.current_phase() != phase::open) {
+    if (!crew_.count_call(accepted)) {
         try {
             stay_or_retract(*node.operation, accepted, 1);
         } catch (...) {

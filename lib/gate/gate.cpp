@@ -191,11 +191,7 @@ bool gate::may_stay(const worker* self, unsigned domain) noexcept {
 void gate::commit(token_node& node, holders held_by) {
     submitter& mine = submitters_.mine();
     own_counter& accepted = mine.counts[node.operation->number].accepted;
-    // Counted first, then the phase: stop() writes the phase first and then counts. So either it
-    // counts this token, and its workers stay, or this sees that the runtime has closed.
-    accepted.add();
-    light_fence();
-    if (crew_.current_phase() != phase::open) [[unlikely]]
+    if (!crew_.count_call(accepted)) [[unlikely]]
         commit_or_throw(node, accepted);
     if (node.commits_specially()) [[unlikely]] {
         if (node.supervised) {

@@ -176,10 +176,7 @@ token_node* gate::commit_watched(token_node& node, holders held_by,
     supervisor& watching = *operation.supervised_by;
     submitter& mine = submitters_.mine();
     own_counter& accepted = mine.counts[operation.number].accepted;
-    // As in commit().
-    accepted.add();
-    light_fence();
-    if (crew_.current_phase() != phase::open) commit_or_throw(node, accepted);
+    if (!crew_.count_call(accepted)) commit_or_throw(node, accepted);
     const bool serial = node.serial;
     token_node* other = nullptr;
     std::exception_ptr error;

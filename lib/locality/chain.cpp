@@ -136,11 +136,11 @@ class chain_pool {
 
     // Blocks are never freed: nodes hold on to their chains when the runtime is gone.
     static constinit std::array<block*, most_blocks> blocks;
-    static constinit std::atomic<unsigned> block_count;
+    static constinit atomic<unsigned> block_count;
 };
 
 constinit std::array<chain_pool::block*, chain_pool::most_blocks> chain_pool::blocks{};
-constinit std::atomic<unsigned> chain_pool::block_count{0};
+constinit atomic<unsigned> chain_pool::block_count{0};
 
 void chain::enter(std::uint32_t members) noexcept {
     // Relaxed: the caller's own membership keeps the record, and nothing is published here.

@@ -3,13 +3,13 @@
 /// Chain records: what a lead and everything that it has created share. See chains.md.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include <tokengate/detail/atomic.hpp>
 #include <tokengate/detail/node.hpp>
 #include <tokengate/locality.hpp>
 
@@ -99,7 +99,7 @@ class alignas(64) chain {
 
     static void give_up(chain* which, std::uint64_t amount) noexcept;
 
-    std::atomic<std::uint64_t> counts_{0};  ///< see chain_counts; 0: in the pool
+    atomic<std::uint64_t> counts_{0};  ///< see chain_counts; 0: in the pool
     // Written by open_chain() before the counts, read by holders of a reference.
     const runtime_core* runtime_ = nullptr;
     chain* parent_ = nullptr;  ///< the chain that the lead is in; valid until this one is closed

@@ -3,9 +3,10 @@
 /// A worker's store of memberships of a chain. See chains.md.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <utility>
+
+#include <tokengate/detail/atomic.hpp>
 
 #include "locality/chain.hpp"
 
@@ -79,7 +80,7 @@ class membership_store {
 
     chain* chain_ = nullptr;  ///< valid while the store is not empty
     std::uint32_t count_ = 0;
-    std::atomic<std::uint64_t> shown_{0};  ///< number of the chain and count, for other threads
+    atomic<std::uint64_t> shown_{0};  ///< number of the chain and count, for other threads
 };
 
 }  // namespace tokengate::detail

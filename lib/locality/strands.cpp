@@ -83,8 +83,8 @@ strand* strand::finalize_next() noexcept {
 
 /// A list of records, newest first, and those that are unlinked and wait to be freed.
 struct strand_table::bucket {
-    std::atomic<std::uint64_t> list{0};
-    std::atomic<strand*> limbo{nullptr};
+    atomic<std::uint64_t> list{0};
+    atomic<strand*> limbo{nullptr};
 };
 
 /// A thread's stay in a bucket: until it ends, nothing that was linked when it began is freed.

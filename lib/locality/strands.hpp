@@ -4,12 +4,12 @@
 /// README.md.
 #pragma once
 
-#include <atomic>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
+#include <tokengate/detail/atomic.hpp>
 #include <tokengate/detail/node.hpp>
 
 #include "mutants.hpp"
@@ -128,13 +128,13 @@ class alignas(64) strand {
     [[nodiscard]] strand* next() const noexcept;
     [[nodiscard]] strand* finalize_next() noexcept;
 
-    std::atomic<std::uintptr_t> queue_{unused};
+    atomic<std::uintptr_t> queue_{unused};
     token_node* ready_ = nullptr;  ///< taken from the stack, oldest first; whoever may run owns it
-    std::atomic<std::uint64_t> members_;
+    atomic<std::uint64_t> members_;
     const key_id key_;
-    std::atomic<std::uintptr_t> next_{0};
-    std::atomic<strand*> next_retired_{nullptr};  ///< once it is unlinked
-    std::atomic<bool> held_up_{false};
+    atomic<std::uintptr_t> next_{0};
+    atomic<strand*> next_retired_{nullptr};  ///< once it is unlinked
+    atomic<bool> held_up_{false};
 };
 
 static_assert(sizeof(strand) == 64, "a strand takes one cache line");

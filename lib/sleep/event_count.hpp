@@ -3,10 +3,11 @@
 /// Sleeping until a condition holds, without losing a wake-up. Protocol: README.md.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
+
+#include <tokengate/detail/atomic.hpp>
 
 #include "sleep/futex.hpp"
 
@@ -88,8 +89,8 @@ class event_count {
     }
 
   private:
-    std::atomic<std::uint32_t> epoch_{0};
-    std::atomic<std::uint32_t> waiters_{0};
+    atomic<std::uint32_t> epoch_{0};
+    atomic<std::uint32_t> waiters_{0};
 };
 
 }  // namespace tokengate::detail

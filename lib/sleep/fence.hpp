@@ -4,7 +4,7 @@
 /// makes one side pay for both.
 #pragma once
 
-#include <atomic>
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -19,10 +19,10 @@ inline void full_fence() noexcept {
 #endif
 #endif
 #if defined(TOKENGATE_THREAD_SANITIZER)
-    static std::atomic<int> shared{0};
+    static atomic<int> shared{0};
     shared.fetch_add(0, std::memory_order_seq_cst);
 #else
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    detail::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }
 

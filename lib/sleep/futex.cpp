@@ -15,19 +15,19 @@ namespace {
 constexpr std::int64_t nanoseconds_in_second = 1'000'000'000;
 
 // The address alone reaches the kernel, which does the load itself.
-std::uint32_t* address_of(std::atomic<std::uint32_t>& word) noexcept {
+std::uint32_t* address_of(atomic<std::uint32_t>& word) noexcept {
     static_assert(sizeof(word) == sizeof(std::uint32_t));
     return reinterpret_cast<std::uint32_t*>(&word);
 }
 
-void wake(std::atomic<std::uint32_t>& word, int count) noexcept {
+void wake(atomic<std::uint32_t>& word, int count) noexcept {
     syscall(SYS_futex, address_of(word), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, nullptr, nullptr,
             0);
 }
 
 }  // namespace
 
-void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+void futex_wait(atomic<std::uint32_t>& word, std::uint32_t expected,
                 std::optional<steady_ns> deadline) noexcept {
     timespec until{};
     if (deadline) {
@@ -39,9 +39,9 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
             deadline ? &until : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-void futex_wake_one(std::atomic<std::uint32_t>& word) noexcept { wake(word, 1); }
+void futex_wake_one(atomic<std::uint32_t>& word) noexcept { wake(word, 1); }
 
-void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept { wake(word, INT_MAX); }
+void futex_wake_all(atomic<std::uint32_t>& word) noexcept { wake(word, INT_MAX); }
 
 steady_ns steady_now() noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -3,11 +3,12 @@
 /// The futex system call: sleep on a 32-bit word, wake those who sleep on it.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -20,14 +21,14 @@ inline constexpr int pauses_before_sleep = 64;
 
 /// Sleeps while `word` holds `expected`, at most until `deadline`. May return early.
 /// The kernel compares and goes to sleep in one step, so a change of the word is never missed.
-void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+void futex_wait(atomic<std::uint32_t>& word, std::uint32_t expected,
                 std::optional<steady_ns> deadline = std::nullopt) noexcept;
 
 /// Wakes one sleeper. The word may be gone already: then nothing happens, or somebody wakes early.
-void futex_wake_one(std::atomic<std::uint32_t>& word) noexcept;
+void futex_wake_one(atomic<std::uint32_t>& word) noexcept;
 
 /// Wakes all sleepers.
-void futex_wake_all(std::atomic<std::uint32_t>& word) noexcept;
+void futex_wake_all(atomic<std::uint32_t>& word) noexcept;
 
 /// Now, by std::chrono::steady_clock.
 [[nodiscard]] steady_ns steady_now() noexcept;

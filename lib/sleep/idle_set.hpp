@@ -3,12 +3,13 @@
 /// Which workers have nothing to do. Protocol: README.md.
 #pragma once
 
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -39,7 +40,7 @@ class idle_set {
     [[nodiscard]] std::optional<std::size_t> claim(std::size_t first, std::size_t last) noexcept {
         for (std::size_t index = first / bits; index * bits < last; ++index) {
             const std::uint64_t mask = mask_of(index, first, last);
-            std::atomic<std::uint64_t>& current = words_[index].value;
+            atomic<std::uint64_t>& current = words_[index].value;
             // Seq_cst: the submitter's side of the Dekker pattern with announce().
             std::uint64_t candidates = current.load(std::memory_order_seq_cst) & mask;
             while (candidates != 0) {
@@ -91,7 +92,7 @@ class idle_set {
   private:
     static constexpr std::size_t bits = 64;
     struct alignas(64) word {
-        std::atomic<std::uint64_t> value{0};
+        atomic<std::uint64_t> value{0};
     };
 
     static std::uint64_t bit(std::size_t worker) noexcept {
@@ -104,9 +105,7 @@ class idle_set {
         if (last < start + bits) mask &= ~(~std::uint64_t{0} << (last - start));
         return mask;
     }
-    std::atomic<std::uint64_t>& at(std::size_t worker) noexcept {
-        return words_[worker / bits].value;
-    }
+    atomic<std::uint64_t>& at(std::size_t worker) noexcept { return words_[worker / bits].value; }
 
     std::size_t word_count_;
     std::unique_ptr<word[]> words_;

@@ -3,8 +3,9 @@
 /// A lock that can be waited for until a deadline.
 #pragma once
 
-#include <atomic>
 #include <optional>
+
+#include <tokengate/detail/atomic.hpp>
 
 #include "sleep/event_count.hpp"
 
@@ -34,7 +35,7 @@ class turn {
     }
 
   private:
-    std::atomic<bool> taken_{false};
+    atomic<bool> taken_{false};
     event_count freed_;
 };
 

@@ -3,13 +3,14 @@
 /// A lock-free stack of small numbers.
 #pragma once
 
-#include <atomic>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate::detail {
 
@@ -22,7 +23,7 @@ class index_stack {
   public:
     /// An empty stack for numbers 0 .. capacity-1, or a full one with 0 on top.
     index_stack(std::uint32_t capacity, bool full)
-        : links_(std::make_unique<std::atomic<std::uint32_t>[]>(capacity)) {
+        : links_(std::make_unique<atomic<std::uint32_t>[]>(capacity)) {
         assert(capacity < none);
         for (std::uint32_t i = 0; i < capacity; ++i) {
             const bool has_next = full && i + 1 < capacity;
@@ -68,8 +69,8 @@ class index_stack {
         return (count << 32U) | number;
     }
 
-    std::unique_ptr<std::atomic<std::uint32_t>[]> links_;
-    alignas(64) std::atomic<std::uint64_t> head_;
+    std::unique_ptr<atomic<std::uint32_t>[]> links_;
+    alignas(64) atomic<std::uint64_t> head_;
 };
 
 }  // namespace tokengate::detail

@@ -4,11 +4,12 @@
 /// The protocol, with its proof, is in lib/token/README.md.
 #pragma once
 
-#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <exception>
 #include <string_view>
+
+#include <tokengate/detail/atomic.hpp>
 
 namespace tokengate {
 
@@ -83,6 +84,15 @@ class state_word {
     [[nodiscard]] token_state phase() const noexcept {
         // Acquire: pairs with the release in finish().
         return phase_of(word_.load(std::memory_order_acquire));
+    }
+
+    /// The phase for those who ask for it: one that executes in name only waits.
+    [[nodiscard]] token_state shown() const noexcept {
+        // Acquire: as in phase(); and pairs with the release in end_placing().
+        const std::uint32_t word = word_.load(std::memory_order_acquire);
+        const bool in_name = (word & (doomed_bit | placing_bit)) != 0;
+        return in_name && phase_of(word) == token_state::executing ? token_state::waiting
+                                                                   : phase_of(word);
     }
 
     /// admitted -> executing, by whoever took the token out of its mailbox. False if somebody else
@@ -394,7 +404,7 @@ class state_word {
     [[nodiscard]] std::uint32_t announce_follower() noexcept { return announce(followed_bit); }
 
     /// The word itself, for the futex.
-    [[nodiscard]] std::atomic<std::uint32_t>& futex() noexcept { return word_; }
+    [[nodiscard]] atomic<std::uint32_t>& futex() noexcept { return word_; }
 
     /// The phase inside a word.
     [[nodiscard]] static token_state phase_of(std::uint32_t word) noexcept {
@@ -466,7 +476,7 @@ class state_word {
         return word;
     }
 
-    std::atomic<std::uint32_t> word_{0};
+    atomic<std::uint32_t> word_{0};
 };
 
 static_assert(sizeof(state_word) == 4, "the futex system call takes a 32-bit word");
