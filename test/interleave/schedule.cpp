@@ -402,7 +402,7 @@ std::uint64_t choice(std::uint64_t limit) { return schedule::impl::active->below
 void explore(const std::function<std::function<void()>(schedule&)>& lay_out) {
     const std::uint64_t only = number_in("TOKENGATE_SEED", 0);
     const std::uint64_t first = only != 0 ? only : 1;
-    const std::uint64_t count = only != 0 ? 1 : number_in("TOKENGATE_SCHEDULES", 10'000);
+    const std::uint64_t count = only != 0 ? 1 : number_in("TOKENGATE_SCHEDULES", 100'000);
     for (std::uint64_t seed = first; seed < first + count; ++seed) {
         const auto mistake = run_once(lay_out, seed);
         if (!mistake) continue;

@@ -43,7 +43,7 @@ void pause();
 /// A number below `limit` that the seed decides: for threads that do now this, now that.
 [[nodiscard]] std::uint64_t choice(std::uint64_t limit);
 
-/// Runs a scenario with TOKENGATE_SCHEDULES seeds (10,000 unless set): `lay_out` makes what the
+/// Runs a scenario with TOKENGATE_SCHEDULES seeds (100,000 unless set): `lay_out` makes what the
 /// threads share, adds them, and returns what is to be checked when all have ended. Fails the test
 /// case at the first mistake, with the seed that repeats it: TOKENGATE_SEED=... runs that one only.
 void explore(const std::function<std::function<void()>(schedule&)>& lay_out);
