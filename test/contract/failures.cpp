@@ -161,7 +161,8 @@ TEST_CASE("an_argument_whose_destructor_throws_fails_the_token") {
     settle(rt);
 }
 
-TEST_CASE("a_callable_and_its_argument_that_both_throw_fail_one_token_only") {
+TEST_CASE("a_callable_and_its_argument_that_both_throw_fail_one_token_only" *
+          doctest::skip(no_threads_in_children)) {
     const std::string end = in_child([] {
         runtime rt({.cores = 1});
         const auto op = rt.operation("both", [](const throws_when_destroyed&) { throw 1; });
@@ -172,7 +173,7 @@ TEST_CASE("a_callable_and_its_argument_that_both_throw_fail_one_token_only") {
     CHECK(end == "exit 0");
 }
 
-TEST_CASE("a_result_whose_destructor_throws_harms_nobody") {
+TEST_CASE("a_result_whose_destructor_throws_harms_nobody" * doctest::skip(no_threads_in_children)) {
     const std::string end = in_child([] {
         runtime rt({.cores = 1});
         const auto op = rt.operation("result", [] { return throws_when_destroyed(); });
@@ -183,7 +184,8 @@ TEST_CASE("a_result_whose_destructor_throws_harms_nobody") {
     CHECK(end == "exit 0");
 }
 
-TEST_CASE("an_argument_of_a_killed_token_whose_destructor_throws_harms_nobody") {
+TEST_CASE("an_argument_of_a_killed_token_whose_destructor_throws_harms_nobody" *
+          doctest::skip(no_threads_in_children)) {
     const std::string end = in_child([] {
         runtime rt({.cores = 1});
         hold gate;

@@ -104,7 +104,7 @@ TEST_CASE("a_child_process_can_destroy_and_stop_its_parents_runtime") {
     settle(*rt);
 }
 
-TEST_CASE("a_child_process_can_have_a_runtime_of_its_own") {
+TEST_CASE("a_child_process_can_have_a_runtime_of_its_own" * doctest::skip(no_threads_in_children)) {
     runtime rt({.cores = 2});
     const auto op = rt.operation("op", [] { return 1; });
     REQUIRE(ends(op()));
