@@ -30,18 +30,17 @@ bool crew::find_stand_in(domain& home) noexcept {
     const std::scoped_lock guard(home.reserve_lock);
     // Relaxed: the lock orders the writes; worker::loop only looks whether it should come here.
     const int surplus = home.surplus.load(std::memory_order_relaxed);
+    // Under the lock: see join().
+    const bool over = current_phase() >= phase::stopped;
+    // Not counted down meanwhile: to start a thread takes time, in which others who look would take
+    // the domain for deserted.
+    if (surplus <= 0 && !over && raise_reserve(home)) return true;
     // Who blocks is counted, whether anybody stands in or not: then no surplus appears when it goes
     // on that is not there.
     home.surplus.store(surplus - 1, std::memory_order_relaxed);
     if (surplus > 0) return true;
-    // Under the lock: see join().
-    if (current_phase() >= phase::stopped) return false;
-    if (raise_reserve(home)) {
-        home.surplus.store(surplus, std::memory_order_relaxed);
-        return true;
-    }
     // Relaxed: a number to look at.
-    short_of_reserves.fetch_add(1, std::memory_order_relaxed);
+    if (!over) short_of_reserves.fetch_add(1, std::memory_order_relaxed);
     return false;
 }
 

@@ -115,6 +115,35 @@ TEST_CASE("waits_deeper_than_the_help_depth_end") {
     }
 }
 
+TEST_CASE("waits_are_no_deeper_than_the_help_depth_while_somebody_can_stand_in") {
+    runtime rt({.cores = 2,
+                .workers_per_core = 1,
+                .reserve_workers = 16,
+                .help_depth = 2,
+                .steal = stealing::strict});
+    constexpr int count = 40;
+    hold gate;
+    std::atomic<int> begun{0};
+    std::atomic<int> deepest{0};
+    const auto held = rt.operation("held", {.weight = weight::light}, [&] { gate.pass(); });
+    const token<void> awaited = held();
+    REQUIRE(gate.await(1));
+    const auto waits = rt.operation("waits", {.weight = weight::heavy}, [&] {
+        thread_local int depth = 0;
+        ++depth;
+        for (int seen = deepest; seen < depth && !deepest.compare_exchange_weak(seen, depth);) {}
+        ++begun;
+        awaited.wait();
+        --depth;
+    });
+    for (int i = 0; i < count; ++i) waits();
+    CHECK(eventually([&] { return begun == count; }));
+    // The first one is inside of none.
+    CHECK(deepest.load() == 3);
+    gate.release();
+    settle_locality(rt);
+}
+
 TEST_CASE("while_one_token_blocks_another_of_its_domain_runs") {
     for (const int cores : {1, 2, 4}) {
         runtime rt({.cores = cores, .workers_per_core = 1, .sticky_slots = 64});
