@@ -7,7 +7,6 @@
 #include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -88,7 +87,7 @@ void suspension::wake() noexcept {
     const std::uint8_t before = signals_.fetch_or(fired, std::memory_order_acq_rel);
     if ((before & dead) != 0) {
         drop_ready();
-    } else if ((before & (parked | fired)) == parked && !mutants::wait_wakes_nobody) {
+    } else if ((before & (parked | fired)) == parked) {
         readmit(*token());
     }
 }

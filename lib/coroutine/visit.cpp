@@ -16,7 +16,6 @@
 #include "domain/ending.hpp"
 #include "fork.hpp"
 #include "locality/domain_key.hpp"
-#include "mutants.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -53,7 +52,7 @@ class visit final : public coroutine_wait, public continuation {
         auto& mine = owner_of<visit>(which);
         // Destroyed here, or by the coroutine when that has gone on.
         const std::shared_ptr<visit> self = std::move(mine.self_);
-        if (mine.take() && !mutants::visit_is_lost) mine.end();
+        if (mine.take()) mine.end();
     }
 
     // Acquire and release: whoever comes second does nothing; the token was accepted in between.

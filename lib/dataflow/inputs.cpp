@@ -12,7 +12,6 @@
 #include "domain/ending.hpp"
 #include "domain/worker.hpp"
 #include "fork.hpp"
-#include "mutants.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -48,7 +47,7 @@ void inputs::show(continuation& which, waiter_visitor& to) {
 }
 
 void inputs::take_note(token_node& ended) noexcept {
-    if (ended.state.phase() == token_state::completed || mutants::failed_input_is_enough) {
+    if (ended.state.phase() == token_state::completed) {
         one_less();
         return;
     }

@@ -8,7 +8,6 @@
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/tier.hpp"
-#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -342,7 +341,6 @@ void backlog::push_passes(line& to) noexcept {
 
 // False if the lanes are full and another pass is under way.
 bool backlog::push_pass(line& to) noexcept {
-    if (mutants::backlog_without_passes) return false;
     if (&to != &free_) {
         return push_pass_into(to, static_cast<unsigned>(&to - anchored_.get()), to.passes == 0);
     }

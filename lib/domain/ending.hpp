@@ -14,7 +14,6 @@
 #include "domain/crew.hpp"
 #include "domain/waiters.hpp"
 #include "locality/chain.hpp"
-#include "mutants.hpp"
 #include "sleep/futex.hpp"
 #include "token/reasons.hpp"
 
@@ -56,7 +55,6 @@ inline void drop_husk(token_node& node) noexcept {
 /// has returned or it is certain that it will not run, and before anyone can see it terminal.
 inline void release_anchor(crew& owner, token_node& node) noexcept {
     if (node.chained) node.calls->leave();
-    if (mutants::pending_twice && node.chained) node.calls->leave();
     if (node.pinned) owner.sticky_keys.release(node.pin.slot);
 }
 

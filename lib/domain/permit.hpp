@@ -8,7 +8,6 @@
 
 #include "domain/tier.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -66,7 +65,6 @@ class permit_loan {
     /// @param waiting  null on other threads
     explicit permit_loan(worker* waiting) noexcept {
         if (waiting == nullptr || waiting->permits == nullptr) return;
-        if (mutants::permit_is_not_lent) return;
         for (permit_use* each = waiting->permits; each != nullptr; each = each->outer_) {
             if (each->state_ != permit_use::state::held) continue;
             each->state_ = permit_use::state::lent;

@@ -10,7 +10,6 @@
 #include "domain/share.hpp"
 #include "domain/waiters.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 #include "resilience/supervisor.hpp"
 
 namespace tokengate::detail {
@@ -225,8 +224,8 @@ void worker::help_until(bool (*done)(const void*), const void* what,
     // Nobody stands in: better deeper than not at all. But nothing foreign runs on top of a turn.
     bool alone = false;
     const auto go_deeper = [&] {
-        alone = !mutants::task_is_not_helped;
-        if (alone && !has_turn()) limits.reset();
+        alone = true;
+        if (!has_turn()) limits.reset();
     };
     std::optional<substitute> other;
     while (!done(what)) {

@@ -5,7 +5,6 @@
 #include <tokengate/control.hpp>
 
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 #include "sleep/fence.hpp"
 
 namespace tokengate {
@@ -27,7 +26,6 @@ bool is_due(const execution_stack::frame& running, const std::stop_source* made)
 }  // namespace
 
 void worker::pass_stop_requests_on() noexcept {
-    if (mutants::stop_not_passed_on) return;
     for (;;) {
         std::stop_source due(std::nostopstate);
         executing.inspect_frames([&](execution_stack::frame& each) {
@@ -51,7 +49,6 @@ void crew::pass_stop_request_on(const token_node& node) const noexcept {
 }
 
 bool crew::runs(const token_node& node) const noexcept {
-    if (mutants::terminal_is_returned) return false;
     bool found = false;
     for_each_worker([&](worker& each) {
         if (!found) each.executing.inspect([&](const token_node& on) { found |= &on == &node; });

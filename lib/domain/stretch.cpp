@@ -11,7 +11,6 @@
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -130,7 +129,7 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
         } else {
             // Who has taken over has ended and counted all of them. This thread has only what it
             // was at: element `end`.
-            if (!mutants::overtaken_ends_twice) ended = 0;
+            ended = 0;
             ran = frame.next - end;
             credits = end + 1 - first;
             if (ran == 0) {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "domain/backlog.hpp"
-#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -31,9 +30,7 @@ void tier::hand_over() noexcept {
 void tier::take_again() noexcept {
     std::unique_lock guard(lock_);
     ++returning_;
-    returned_.wait(guard, [&] {
-        return active_ < limit_ || (promised_ != 0 && !mutants::promise_is_not_taken);
-    });
+    returned_.wait(guard, [&] { return active_ < limit_ || promised_ != 0; });
     --returning_;
     take_any();
     deal();

@@ -6,7 +6,6 @@
 #include "domain/ending.hpp"
 #include "domain/share.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 
 namespace tokengate::detail {
 
@@ -63,7 +62,6 @@ worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
 }
 
 void crew::wake_one(lane which, unsigned home, unsigned worker_hint) noexcept {
-    if (is_anchored(which) && mutants::domain_is_not_woken) return;
     worker* claimed = claim_in(home, worker_hint);
     if (!is_anchored(which)) {
         const unsigned first = first_allowed_[index_of(class_of(which))];

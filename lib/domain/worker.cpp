@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "domain/ending.hpp"
-#include "mutants.hpp"
 #include "token/pool.hpp"
 
 namespace tokengate::detail {
@@ -114,8 +113,7 @@ token_node* worker::find_elsewhere() noexcept {
         }
     }
     const auto from = [&](domain& source) -> token_node* {
-        const lane_mask allowed = mutants::thief_ignores_anchor ? all_lanes : home_.stealable;
-        if (token_node* node = take_from(source, allowed, elsewhere_)) return node;
+        if (token_node* node = take_from(source, home_.stealable, elsewhere_)) return node;
         const unsigned count = source.worker_count();
         for (unsigned w = 0; w < count; ++w) {
             for (const weight each : all_weights) {

@@ -9,7 +9,6 @@
 #include <new>
 #include <optional>
 
-#include "mutants.hpp"
 #include "token/fork_lock.hpp"
 #include "token/index_stack.hpp"
 
@@ -173,7 +172,6 @@ void chain::give_up(chain* which, std::uint64_t amount) noexcept {
 chain& open_chain(const runtime_core* runtime, unsigned domain, chain* parent,
                   std::uint64_t lead_id, const operation_label& label, const lead_traits& traits) {
     chain& opened = chain_pool::take();
-    if (mutants::parent_not_held) parent = nullptr;
     if (parent != nullptr) parent->enter();
     chain_pool::publish(opened, runtime, domain, parent, lead_id, label, traits);
     return opened;

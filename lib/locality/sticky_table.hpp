@@ -13,7 +13,6 @@
 #include <new>
 #include <optional>
 
-#include "mutants.hpp"
 #include "token/prefetch.hpp"
 
 namespace tokengate::detail {
@@ -87,7 +86,6 @@ class sticky_table {
             // Count and domain go together. Were the domain taken away in a second step, the next
             // token could come in between, and would go where nobody is.
             next = count_in(seen) == 1 ? 0 : seen - 1;
-            if (mutants::pin_not_counted) next = 0;
         } while (!slot.compare_exchange_weak(seen, next, std::memory_order_relaxed));
     }
 

@@ -12,8 +12,6 @@
 #include <tokengate/detail/atomic.hpp>
 #include <tokengate/detail/node.hpp>
 
-#include "mutants.hpp"
-
 namespace tokengate::detail {
 
 /// Which key; keys with equal ids are the same one.
@@ -40,7 +38,6 @@ class alignas(64) strand {
     /// Puts a token in line. True: nobody was there, and it may run now. False: it waits; a later
     /// finish() returns it. Lock-free; one read-modify-write if nobody interferes.
     [[nodiscard]] bool submit(token_node& node) noexcept {
-        if (mutants::strand_does_not_wait) return true;
         std::uintptr_t seen = queue_.load(std::memory_order_relaxed);
         for (;;) {
             const bool alone = seen == unused;
@@ -59,7 +56,6 @@ class alignas(64) strand {
     /// null. To be called once for each token that submit() let run or finish() returned, after
     /// what that token did and before it leaves. Lock-free; at most two read-modify-writes.
     [[nodiscard]] token_node* finish() noexcept {
-        if (mutants::strand_does_not_wait) return nullptr;
         token_node* next = ready_;
         if (next == nullptr) {
             std::uintptr_t seen = queue_.load(std::memory_order_relaxed);

@@ -6,7 +6,6 @@
 #include <limits>
 #include <utility>
 
-#include "mutants.hpp"
 #include "resilience/complaints.hpp"
 #include "resilience/memory_budget.hpp"
 
@@ -55,9 +54,9 @@ bool call_limits::any() const noexcept {
 
 void call_limits::give_back(const limit_share& share) noexcept {
     if (share.bytes != 0) memory_.give(share.bytes);
-    if (share.place && !mutants::place_is_kept) {
+    if (share.place) {
         const std::scoped_lock guard(lock_);
-        places_ -= mutants::place_comes_back_twice ? std::min<std::size_t>(places_, 2) : 1;
+        --places_;
     }
     // Whoever has looked before this has announced itself before that: under the lock, or by the
     // order of the seq_cst operations of the memory.

@@ -3,19 +3,14 @@
 
 #include <utility>
 
-#include "mutants.hpp"
-
 namespace tokengate::detail {
 
 token_node* duplicate_table::find(const call_value& value) const {
     auto [each, end] = by_hash_.equal_range(value.hash);
     for (; each != end; ++each) {
         // One that was killed while it runs stays until its callable returns.
-        const bool ended = is_terminal(each->second.node->state.phase());
-        if (ended && !mutants::ended_token_is_found) continue;
-        if (mutants::equal_hash_is_enough || each->second.value->equals(value)) {
-            return each->second.node;
-        }
+        if (is_terminal(each->second.node->state.phase())) continue;
+        if (each->second.value->equals(value)) return each->second.node;
     }
     return nullptr;
 }

@@ -12,7 +12,6 @@
 #include "domain/permit.hpp"
 #include "domain/tier.hpp"
 #include "domain/worker.hpp"
-#include "mutants.hpp"
 #include "resilience/health.hpp"
 #include "resilience/limits.hpp"
 #include "resilience/retries.hpp"
@@ -358,7 +357,7 @@ bool supervisor::put_back(token_node& node, bool entry_in_hand) noexcept {
             record.backs_off = true;
             ++backing_off_;
             record.become(backs_off);
-            if (!mutants::retry_is_forgotten) timers_.arm(record, steady_after(delay));
+            timers_.arm(record, steady_after(delay));
             return true;
         }
     }

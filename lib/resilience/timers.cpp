@@ -8,8 +8,6 @@
 
 #include <tokengate/error.hpp>
 
-#include "mutants.hpp"
-
 namespace tokengate::detail {
 
 timers::timers() : usual_cpus_(this_thread_mask()) {}
@@ -46,7 +44,7 @@ void timers::start() {
 void timers::arm(alarm& which, steady_ns when) noexcept {
     const std::scoped_lock guard(lock_);
     const steady_ns due = armed_.arm(which, when);
-    if (due >= sleeps_until_ || mutants::timer_oversleeps) return;
+    if (due >= sleeps_until_) return;
     // It wakes up once, however many want it to.
     sleeps_until_ = 0;
     // With the lock held: the alarm may ring before this returns, and be the last thing that these
@@ -56,7 +54,7 @@ void timers::arm(alarm& which, steady_ns when) noexcept {
 
 bool timers::disarm(alarm& which) noexcept {
     const std::scoped_lock guard(lock_);
-    return armed_.disarm(which) || mutants::ringing_is_disarmed;
+    return armed_.disarm(which);
 }
 
 void* timers::claim_one(const alarm_kind& kind) noexcept {

@@ -2,8 +2,6 @@
 // Operation states that wait for tokens. Protocol: README.md.
 #include <tokengate/detail/end_watch.hpp>
 
-#include "mutants.hpp"
-
 namespace tokengate::detail {
 
 namespace {
@@ -39,7 +37,7 @@ void end_watch::take(std::uint8_t step, outcome how) noexcept {
     // Acquire and release: pairs with ready(), and the other way round: whoever comes second sees
     // what the first has done.
     const std::uint8_t before = steps_.fetch_or(step, std::memory_order_acq_rel);
-    if ((before & came_ready) != 0 || mutants::start_is_not_over) over_(*this, how);
+    if ((before & came_ready) != 0) over_(*this, how);
 }
 
 void end_watch::ready() noexcept {
@@ -54,7 +52,7 @@ void end_watch::ready() noexcept {
 
 void end_watch::stop() noexcept {
     // Else somebody tells it of the end, or has: by then this may not touch it any more.
-    if (detach(*this) || mutants::stop_is_pleased) take(came_stop, outcome::stopped);
+    if (detach(*this)) take(came_stop, outcome::stopped);
 }
 
 void end_watch::over_in_turn() noexcept {

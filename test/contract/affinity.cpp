@@ -196,4 +196,14 @@ TEST_CASE("an_affinity_can_be_moved_and_lets_go_of_its_keys") {
     settle_locality(rt);
 }
 
+TEST_CASE("an_affinity_keeps_none_of_the_keys_that_it_has_tried_for_a_block") {
+    // So few places that most keys meet others, of other domains.
+    runtime rt({.cores = 8, .sticky_slots = 16});
+    {
+        const affinity homes(rt, 100);
+        CHECK(rt.stats().locality.pinned_tokens == 100);
+    }
+    settle_locality(rt);
+}
+
 }  // namespace tokengate::test

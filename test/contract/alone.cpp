@@ -169,25 +169,37 @@ TEST_CASE("a_lonely_wait_for_what_was_paused_goes_on_when_that_may") {
 
 TEST_CASE("a_lonely_wait_for_what_was_set_aside_before_goes_on_when_that_may") {
     for (const bool keyed : {false, true}) {
-        runtime rt(lonely());
-        std::vector<int> order;
-        const auto child = rt.operation(
-            "child", {.sticky = keyed ? sticky(sticky::by_anchor("child")) : sticky()}, [&](int i) {
-                order.push_back(i);
-                return i;
-            });
-        child.pause();
-        std::vector<token<int>> made;
-        for (int i = 0; i < 5; ++i) made.push_back(child(i));
-        REQUIRE(eventually([&] { return child.stats().set_aside == 5; }));
-        const auto outer = rt.operation("outer", serial(), [&] { return made[2].get(); });
-        const token<int> t = outer();
-        await_lonely_wait(rt);
-        child.resume();
-        CHECK(result_of(t) == 2);
-        for (const auto& each : made) REQUIRE(ends(each));
-        settle_locality(rt);
-        CHECK(order == std::vector<int>{2, 0, 1, 3, 4});
+        for (const int awaited : {0, 2, 4}) {
+            INFO("keyed ", keyed, ", number ", awaited, " of 5");
+            runtime rt(lonely());
+            std::vector<int> order;
+            std::optional<operation<int(int)>> child;
+            child = rt.operation("child",
+                                 {.sticky = keyed ? sticky(sticky::by_anchor("child")) : sticky()},
+                                 [&](int i) {
+                                     order.push_back(i);
+                                     // Behind those that wait still.
+                                     if (i == awaited) child->post(5);
+                                     return i;
+                                 });
+            child->pause();
+            std::vector<token<int>> made;
+            for (int i = 0; i < 5; ++i) made.push_back((*child)(i));
+            REQUIRE(eventually([&] { return child->stats().set_aside == 5; }));
+            const auto outer = rt.operation(
+                "outer", serial(), [&] { return made[static_cast<std::size_t>(awaited)].get(); });
+            const token<int> t = outer();
+            await_lonely_wait(rt);
+            child->resume();
+            CHECK(result_of(t) == awaited);
+            for (const auto& each : made) REQUIRE(ends(each));
+            settle_locality(rt);
+            std::vector<int> expected{awaited};
+            for (int i = 0; i < 6; ++i) {
+                if (i != awaited) expected.push_back(i);
+            }
+            CHECK(order == expected);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -265,6 +266,24 @@ TEST_CASE("a_runtime_is_idle_only_when_operations_declared_meanwhile_have_finish
     settle(rt);
     CHECK(rt.stats().operations.size() == 600);
     CHECK(rt.stats().total().completed == 1200);
+}
+
+TEST_CASE("a_runtime_in_which_each_token_makes_the_next_one_is_never_idle") {
+    // At each moment one of them is in flight: no count may miss it between two looks.
+    for (const int workers : {1, 2}) {
+        runtime rt({.cores = 2, .workers_per_core = workers});
+        std::atomic<bool> over{false};
+        std::optional<operation<void()>> op;
+        op = rt.operation("op", [&] {
+            if (!over) op->post();
+        });
+        op->post();
+        std::size_t idle = 0;
+        for (std::size_t i = 0; i < scaled(20'000); ++i) idle += rt.wait_idle_for(0ns) ? 1 : 0;
+        over = true;
+        CHECK(idle == 0);
+        settle(rt);
+    }
 }
 
 TEST_CASE("an_operation_beyond_the_limit_is_refused_with_what_to_do") {

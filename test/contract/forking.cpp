@@ -121,6 +121,30 @@ TEST_CASE("a_child_process_can_have_a_runtime_of_its_own" * doctest::skip(no_thr
     settle(rt);
 }
 
+TEST_CASE("a_child_process_has_all_permits_of_a_storage_whatever_ran_in_its_parent") {
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto held = rt.operation("held", {.storage = storage::insane}, [&] { gate.pass(); });
+    set_storage_limit(storage::insane, 1);
+    const token<void> t = held();
+    REQUIRE(gate.await(1));
+    CHECK(in_child(
+              [] {
+                  runtime own({.cores = 2});
+                  const auto op =
+                      own.operation("op", {.storage = storage::insane}, [](int i) { return i; });
+                  for (int i = 0; i < 100; ++i) {
+                      if (op(i).get() != i) return 1;
+                  }
+                  return 0;
+              },
+              10) == "exit 0");
+    gate.release();
+    REQUIRE(ends(t));
+    settle(rt);
+    set_storage_limit(storage::insane, most_at_once(storage::insane));
+}
+
 TEST_CASE("a_child_process_of_a_token_is_told_too") {
     runtime rt({.cores = 2, .steal = stealing::strict});
     hold gate;

@@ -189,23 +189,32 @@ TEST_CASE("tokens_in_wide_arenas_may_be_nested_and_wait") {
 
 TEST_CASE("while_a_token_in_a_wide_arena_waits_nothing_foreign_runs_there") {
     const clean_hwloc_environment clean;
-    runtime rt({.cores = 1});
-    const auto other = rt.operation("other", [&] { return std::this_thread::get_id(); });
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+    const auto other = rt.operation("other", {.weight = weight::heavy},
+                                    [&] { return std::this_thread::get_id(); });
     const auto last = rt.operation("last", [] {});
-    const auto run =
-        rt.operation("run", {.weight = weight::heavy, .arena = domains(4)}, [&](token<void> what) {
-            what.wait();
-            return std::this_thread::get_id();
-        });
+    std::atomic<bool> waits{false};
+    const auto run = rt.operation("run", {.weight = weight::heavy, .arena = domains(4)}, [&] {
+        const token<void> awaited = last();
+        waits = true;
+        awaited.wait();
+        return std::this_thread::get_id();
+    });
     last.pause();
-    const token<void> awaited = last();
-    const auto t = run(awaited);
+    // One worker is held, so that only that of the waiting token and who stands in for it are left.
+    held();
+    REQUIRE(gate.await(1));
+    const auto t = run();
+    REQUIRE(eventually([&] { return waits.load(); }));
     std::vector<token<std::thread::id>> others;
     for (int i = 0; i < 50; ++i) others.push_back(other());
     std::set<std::thread::id> ran_on;
     for (const auto& each : others) ran_on.insert(result_of(each));
     last.resume();
     const auto home = result_of(t);
+    gate.release();
     // With one CPU there is no wide arena.
     if (cpus_of(rt).size() > 1) CHECK_FALSE(ran_on.contains(home));
     settle_locality(rt);

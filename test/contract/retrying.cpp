@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Retries: the same token tries again, in its place, interleaved with fresh ones.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -20,6 +21,7 @@
 #include "locality.hpp"
 #include "random.hpp"
 #include "scale.hpp"
+#include "token/pool.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -200,6 +202,28 @@ TEST_CASE("a_token_that_backs_off_can_be_killed_and_is_gone_at_once") {
         check_ledger(rt);
         CHECK(shared.use_count() == 1);
     }
+}
+
+TEST_CASE("tokens_that_are_killed_while_they_back_off_give_their_memory_back") {
+    runtime rt({.cores = 2});
+    const auto op = rt.operation(
+        "op", {.retry = {.attempts = 2, .initial_delay = 1h, .max_delay = 1h}},
+        [](const std::array<char, 500>&) -> int { throw std::runtime_error("not yet"); });
+    const std::array<char, 500> large{};
+    std::size_t before = 0;
+    for (int round = 0; round < 40; ++round) {
+        std::vector<token<int>> made;
+        for (int i = 0; i < 500; ++i) made.push_back(op(large));
+        for (const token<int>& each : made) {
+            REQUIRE(eventually([&] { return each.state() == token_state::waiting; }));
+            CHECK(each.kill());
+        }
+        made.clear();
+        settle_locality(rt);
+        if (round == 4) before = detail::usage_of_pool().slab_bytes;
+    }
+    // 17,500 of them since, of half a KiB and more.
+    CHECK(detail::usage_of_pool().slab_bytes <= before + (std::size_t{2} << 20U));
 }
 
 TEST_CASE("at_most_one_retry_after_every_retry_stride_fresh_tokens_and_neither_starves") {

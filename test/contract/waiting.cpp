@@ -203,4 +203,22 @@ TEST_CASE("the_awaited_token_is_run_first") {
     CHECK(order[1] == 4);
 }
 
+TEST_CASE("the_awaited_token_is_run_before_those_that_were_created_after_it") {
+    runtime rt({.cores = 1});
+    std::vector<int> order;  // one worker: no lock needed
+    const auto op = rt.operation("op", [&](int n) { order.push_back(n); });
+    const auto parent = rt.operation("parent", [&] {
+        op(1);
+        const token<void> awaited = op(2);
+        op(3);
+        awaited.wait();
+        order.push_back(4);
+    });
+    REQUIRE(ends(parent()));
+    settle(rt);
+    REQUIRE(order.size() == 4);
+    CHECK(order[0] == 2);
+    CHECK(order[1] == 4);
+}
+
 }  // namespace tokengate::test
