@@ -96,23 +96,6 @@ struct planned {
 int result_of_plan(std::uint64_t plan) { return static_cast<int>(plan % 1'000'003); }
 bool plan_throws(std::uint64_t plan) { return plan % 11 == 0; }
 
-/// Numbers from a plan, so that a token does the same wherever it runs.
-class dice {
-  public:
-    explicit dice(std::uint64_t plan) : state_(plan) {}
-    std::uint64_t next() {
-        state_ += 0x9E3779B97F4A7C15U;
-        std::uint64_t mixed = (state_ ^ (state_ >> 30U)) * 0xBF58476D1CE4E5B9U;
-        mixed = (mixed ^ (mixed >> 27U)) * 0x94D049BB133111EBU;
-        return mixed ^ (mixed >> 31U);
-    }
-    std::uint64_t below(std::uint64_t limit) { return next() % limit; }
-    bool one_in(std::uint64_t count) { return below(count) == 0; }
-
-  private:
-    std::uint64_t state_;
-};
-
 /// A token that somebody made, and what must come of it.
 struct made_token {
     token<int> handle;

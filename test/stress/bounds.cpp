@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Far more calls than there is room for: what they take stays within the limit, and those beyond it
+// wait, are refused, or take the place of others.
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tokengate/tokengate.hpp>
+
+#include "figure.hpp"
+#include "hold.hpp"
+#include "limited.hpp"
+#include "locality.hpp"
+#include "random.hpp"
+#include "scale.hpp"
+#include "token/pool.hpp"
+
+namespace tokengate::test {
+namespace {
+
+constexpr std::size_t mebibyte = std::size_t{1} << 20U;
+constexpr std::size_t submitters = 3;
+constexpr std::size_t calls = 60'000;
+
+/// Bytes of arguments that exist, and the most that ever did.
+struct meter {
+    static inline std::atomic<std::size_t> alive{0};
+    static inline std::atomic<std::size_t> most{0};
+
+    static void add(std::size_t bytes) {
+        const std::size_t now = alive.fetch_add(bytes) + bytes;
+        std::size_t before = most.load();
+        while (now > before && !most.compare_exchange_weak(before, now)) {}
+    }
+    static void take(std::size_t bytes) { alive.fetch_sub(bytes); }
+};
+
+/// Memory that is metered.
+template <class T>
+struct metered {
+    using value_type = T;
+    metered() = default;
+    template <class U>
+    explicit metered(const metered<U>& /*other*/) {}
+    T* allocate(std::size_t count) {
+        meter::add(count * sizeof(T));
+        return static_cast<T*>(::operator new(count * sizeof(T)));
+    }
+    void deallocate(T* memory, std::size_t count) {
+        meter::take(count * sizeof(T));
+        ::operator delete(memory);
+    }
+    friend bool operator==(const metered&, const metered&) { return true; }
+};
+
+using load = std::vector<std::byte, metered<std::byte>>;
+
+/// What becomes of many calls at a limit.
+struct outcome {
+    std::uint64_t tried = 0;
+    std::uint64_t refused = 0;
+    std::size_t reported = 0;  ///< the most that the runtime has ever said to hold
+    std::size_t taken = 0;     ///< the most that arguments in flight took, and all nodes in the end
+};
+
+/// Calls with arguments of up to `largest` bytes from several threads; the workers begin when the
+/// runtime is full.
+outcome call_often(const config& shape, std::size_t count, std::size_t largest) {
+    const std::size_t nodes_before = detail::usage_of_pool().slab_bytes;
+    meter::most = meter::alive.load();
+    std::atomic<std::uint64_t> refused{0};
+    std::atomic<std::uint64_t> called{0};
+    std::atomic<std::size_t> reported{0};
+    outcome seen;
+    {
+        runtime rt(shape);
+        hold gate;
+        const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+        const auto op = rt.operation("op", [](const load&) {});
+        held.post();
+        REQUIRE(gate.await(1));
+        const seeded parent;
+        std::thread opener([&] {
+            // Full, or all calls made: then nothing grows any more.
+            std::uint64_t before = 0;
+            while (called < count && (called == 0 || called != before)) {
+                before = called;
+                std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            }
+            gate.release();
+        });
+        from_threads(static_cast<int>(submitters), [&](int thread) {
+            seeded random(parent, static_cast<std::uint64_t>(thread));
+            for (std::size_t i = 0; i < count / submitters; ++i) {
+                // An argument in the hands of its caller is not in flight: so one at a time.
+                try {
+                    op.post(load(random.below(largest)));
+                } catch (const call_refused&) {
+                    ++refused;
+                }
+                ++called;
+                if (i % 64 != 0) continue;
+                const std::size_t now = rt.stats().memory_bytes;
+                std::size_t most = reported.load();
+                while (now > most && !reported.compare_exchange_weak(most, now)) {}
+            }
+        });
+        opener.join();
+        settle_locality(rt);
+        const token_counts books = rt.stats().total();
+        CHECK(books.accepted - 1 + refused == called);
+        CHECK(books.completed + op.stats().dropped == books.accepted);
+        CHECK(rt.stats().memory_bytes == 0);
+        seen.taken = meter::most + detail::usage_of_pool().slab_bytes - nodes_before;
+    }
+    CHECK(meter::alive == 0);
+    seen.tried = called;
+    seen.refused = refused;
+    seen.reported = reported;
+    return seen;
+}
+
+/// True if no more was taken than this, and a tenth.
+bool holds(const outcome& seen, std::size_t limit) {
+    return seen.reported <= limit && seen.taken <= limit + limit / 10;
+}
+
+}  // namespace
+
+TEST_CASE("calls_without_end_take_no_more_memory_than_the_limit_and_a_tenth") {
+    constexpr std::size_t limit = 48 * mebibyte;
+    std::uint64_t tried = 0;
+    for (const when_full policy : all_policies) {
+        INFO(std::string(to_string(policy)));
+        // One worker: it cannot keep up.
+        const outcome seen =
+            call_often({.cores = 1, .memory_limit = limit, .memory_policy = policy},
+                       std::max(scaled(calls), calls), 4000);
+        CHECK(holds(seen, limit));
+        // It was full, or this has shown nothing.
+        CHECK(seen.reported > limit - limit / 10);
+        if (policy == when_full::block) CHECK(seen.refused == 0);
+        tried += seen.tried;
+        figure("bytes at most of " + std::to_string(limit), seen.taken);
+    }
+    figure("calls at a memory limit", tried);
+}
+
+TEST_CASE("calls_without_end_at_a_small_capacity_take_no_more_than_so_many_tokens_do") {
+    struct bounds {
+        std::int64_t mailbox;
+        std::int64_t in_flight;
+    };
+    std::uint64_t tried = 0;
+    for (const bounds& each : {bounds{100, 1'000'000}, bounds{100'000, 300}, bounds{64, 64}}) {
+        INFO("mailbox ", each.mailbox, ", in flight ", each.in_flight);
+        const auto room = static_cast<std::size_t>(std::min(each.mailbox, each.in_flight));
+        const outcome seen = call_often(
+            {.cores = 1, .mailbox_capacity = each.mailbox, .in_flight_limit = each.in_flight},
+            scaled(calls), 1000);
+        // Besides, each submitter holds one, and the worker has taken a row of them.
+        const std::size_t tokens = room + submitters + 32;
+        CHECK(meter::most <= tokens * 1000);
+        CHECK(seen.refused == 0);
+        tried += seen.tried;
+    }
+    figure("calls at a small capacity", tried);
+}
+
+TEST_CASE("the_check_of_bounds_catches_a_runtime_without_any") {
+    constexpr std::size_t limit = 8 * mebibyte;
+    const outcome seen = call_often({.cores = 1}, 30'000, 4000);
+    CHECK_FALSE(holds(seen, limit));
+    CHECK(holds(seen, 1024 * mebibyte));
+}
+
+}  // namespace tokengate::test
