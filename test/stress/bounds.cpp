@@ -72,9 +72,10 @@ struct outcome {
     std::size_t taken = 0;     ///< the most that arguments in flight took, and all nodes in the end
 };
 
-/// Calls with arguments of up to `largest` bytes from several threads; the workers begin when the
-/// runtime is full.
-outcome call_often(const config& shape, std::size_t count, std::size_t largest) {
+/// Calls with arguments of up to `largest` bytes from several threads; the worker begins when
+/// is_full(stats) says so, or all calls have been made.
+template <class Full>
+outcome call_often(const config& shape, std::size_t count, std::size_t largest, Full&& is_full) {
     const std::size_t nodes_before = detail::usage_of_pool().slab_bytes;
     meter::most = meter::alive.load();
     std::atomic<std::uint64_t> refused{0};
@@ -89,13 +90,9 @@ outcome call_often(const config& shape, std::size_t count, std::size_t largest) 
         held.post();
         REQUIRE(gate.await(1));
         const seeded parent;
+        std::atomic<bool> over{false};
         std::thread opener([&] {
-            // Full, or all calls made: then nothing grows any more.
-            std::uint64_t before = 0;
-            while (called < count && (called == 0 || called != before)) {
-                before = called;
-                std::this_thread::sleep_for(std::chrono::milliseconds(50));
-            }
+            CHECK(eventually([&] { return over || is_full(rt.stats()); }));
             gate.release();
         });
         from_threads(static_cast<int>(submitters), [&](int thread) {
@@ -114,6 +111,7 @@ outcome call_often(const config& shape, std::size_t count, std::size_t largest) 
                 while (now > most && !reported.compare_exchange_weak(most, now)) {}
             }
         });
+        over = true;
         opener.join();
         settle_locality(rt);
         const token_counts books = rt.stats().total();
@@ -142,9 +140,13 @@ TEST_CASE("calls_without_end_take_no_more_memory_than_the_limit_and_a_tenth") {
     for (const when_full policy : all_policies) {
         INFO(std::string(to_string(policy)));
         // One worker: it cannot keep up.
-        const outcome seen =
-            call_often({.cores = 1, .memory_limit = limit, .memory_policy = policy},
-                       std::max(scaled(calls), calls), 4000);
+        const outcome seen = call_often(
+            {.cores = 1,
+             .mailbox_capacity = 1'000'000,
+             .memory_limit = limit,
+             .memory_policy = policy},
+            std::max(scaled(calls), calls), 4000,
+            [](const runtime_stats& now) { return now.memory_bytes > limit - limit / 20; });
         CHECK(holds(seen, limit));
         // It was full, or this has shown nothing.
         CHECK(seen.reported > limit - limit / 10);
@@ -166,7 +168,8 @@ TEST_CASE("calls_without_end_at_a_small_capacity_take_no_more_than_so_many_token
         const auto room = static_cast<std::size_t>(std::min(each.mailbox, each.in_flight));
         const outcome seen = call_often(
             {.cores = 1, .mailbox_capacity = each.mailbox, .in_flight_limit = each.in_flight},
-            scaled(calls), 1000);
+            scaled(calls), 1000,
+            [room](const runtime_stats& now) { return now.total().in_flight() >= room; });
         // Besides, each submitter holds one, and the worker has taken a row of them.
         const std::size_t tokens = room + submitters + 32;
         CHECK(meter::most <= tokens * 1000);
@@ -178,7 +181,8 @@ TEST_CASE("calls_without_end_at_a_small_capacity_take_no_more_than_so_many_token
 
 TEST_CASE("the_check_of_bounds_catches_a_runtime_without_any") {
     constexpr std::size_t limit = 8 * mebibyte;
-    const outcome seen = call_often({.cores = 1}, 30'000, 4000);
+    const outcome seen = call_often({.cores = 1, .mailbox_capacity = 1'000'000}, 30'000, 4000,
+                                    [](const runtime_stats&) { return false; });
     CHECK_FALSE(holds(seen, limit));
     CHECK(holds(seen, 1024 * mebibyte));
 }
