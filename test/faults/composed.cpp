@@ -14,7 +14,6 @@
 #include <tokengate/tokengate.hpp>
 
 #include "../unit/topology_fixture.hpp"
-#include "figure.hpp"
 #include "injection.hpp"
 #include "locality.hpp"
 
@@ -45,7 +44,6 @@ bool ends_well_or_without_memory(const auto& which) {
 template <class Use>
 void run_at_each_fault(Use&& use) {
     const clean_hwloc_environment clean;
-    std::uint64_t refused = 0;
     for (const bool all_threads : {false, true}) {
         for_each_fault(all_threads, [&](const fault& which) {
             runtime rt(small_machine());
@@ -63,11 +61,9 @@ void run_at_each_fault(Use&& use) {
             body();
             settle_locality(rt);
             check_it_works(rt, works);
-            ++refused;
             return how;
         });
     }
-    figure("refused allocations", refused);
 }
 
 }  // namespace

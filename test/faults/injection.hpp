@@ -18,6 +18,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "figure.hpp"
 #include "ledger.hpp"
 
 namespace tokengate::test {
@@ -103,6 +104,7 @@ ending attempt_on_new_thread(const fault& which, Body&& body) {
 template <class Body>
 void for_each_fault(bool all_threads, Body&& body) {
     constexpr std::uint64_t most = 10'000;
+    std::uint64_t refused = 0;
     for (const bool lasting : {false, true}) {
         for (std::uint64_t number = 1;; ++number) {
             INFO("request ", number, lasting ? " and all later ones" : " alone");
@@ -114,8 +116,10 @@ void for_each_fault(bool all_threads, Body&& body) {
                 CHECK(number > 1);  // something was refused at all
                 break;
             }
+            ++refused;
         }
     }
+    figure("requests refused", refused);
 }
 
 /// A machine of two cores, which is read quickly, and mailboxes so small that room which is lost is

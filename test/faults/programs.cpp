@@ -119,6 +119,7 @@ void fail_in_new_processes(bool all_threads) {
         INFO("request ", number, lasting ? " and all later ones" : " alone");
         CHECK(number > 1);
         CHECK(end == "exit 40");
+        figure("processes refused something", number - 1);
     }
 }
 

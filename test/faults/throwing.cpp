@@ -32,7 +32,7 @@ void step() {
     if (steps_left.fetch_sub(1) == 0) throw tripped();
 }
 
-/// Throws in any of its constructors and in its hash, if its turn has come.
+/// Throws in any of its constructors, in its hash and when it is compared, if its turn has come.
 template <std::size_t bytes>
 class fragile {
   public:
@@ -50,6 +50,10 @@ class fragile {
         step();
         return H::combine(std::move(state), value.number_);
     }
+    friend bool operator==(const fragile& a, const fragile& b) {
+        step();
+        return a.number_ == b.number_;
+    }
 
   private:
     void born() {
@@ -63,6 +67,15 @@ class fragile {
 
 using small = fragile<8>;
 using large = fragile<2000>;
+
+}  // namespace
+}  // namespace tokengate::test
+
+template <std::size_t bytes>
+inline constexpr bool tokengate::copied_for_retry<tokengate::test::fragile<bytes>> = true;
+
+namespace tokengate::test {
+namespace {
 
 /// Calls `use(runtime)`, which may throw what tripped, once for each step that may throw. All that
 /// was made is gone in the end, whatever has thrown, and the books are right.
@@ -81,6 +94,8 @@ void throw_at_each_step(Use&& use) {
             use(rt);
         } catch (const tripped&) {
             thrown = true;
+        } catch (const dependency_failed&) {
+            thrown = true;
         }
         const bool over = steps_left >= 0;
         settle_locality(rt);
@@ -90,6 +105,7 @@ void throw_at_each_step(Use&& use) {
         if (over) {
             CHECK_FALSE(thrown);
             CHECK(number > 0);
+            figure("steps that threw", static_cast<std::uint64_t>(number));
             break;
         }
     }
@@ -107,13 +123,21 @@ void call_at_each_step(const operation_traits& traits, Callable callable, Call&&
 
 /// The ways in which an operation may treat its tokens.
 std::vector<operation_traits> all_traits() {
-    std::vector<operation_traits> all(7);
+    std::vector<operation_traits> all(15);
     all[1].weight = weight::light;
     all[2].sticky = sticky::by_arguments();
     all[3].sticky = sticky::by_arguments(sticky::serial);
     all[4].sticky = sticky::by_anchor("anchor", sticky::serial);
     all[5].external_calls = {"other"};
     all[6].run_timeout = 1h;
+    all[7].queue_timeout = 1h;
+    all[8].retry = {.attempts = 2};
+    all[9].retry = {.attempts = 2, .initial_delay = 10us};
+    all[10].duplicates = duplicates::coalesce;
+    all[11].storage = storage::slow;
+    all[12].in_flight.tokens = 5;
+    all[13].spikes.factor = 1000;
+    all[14].health = {.block = true, .attempts = 1000};
     return all;
 }
 
@@ -240,6 +264,89 @@ TEST_CASE("children_that_throw_inside_chains_leave_nothing") {
         const small result = (*lead)(small(1)).get();
         CHECK(result.number() == 3);
     });
+}
+
+TEST_CASE("results_that_throw_on_their_way_to_another_token_leave_nothing") {
+    for (const operation_traits& traits : all_traits()) {
+        std::optional<operation<small(small)>> first;
+        std::optional<operation<large(const small&, large)>> second;
+        throw_at_each_step([&](runtime& rt) {
+            if (!first) {
+                first.emplace(rt.operation("first", traits, [](small a) {
+                    step();
+                    return a;
+                }));
+                second.emplace(rt.operation("second", traits, [](const small& a, large b) {
+                    step();
+                    return large(a.number() + b.number());
+                }));
+            }
+            const auto shared = (*first)(small(1));
+            const auto sum = (*second)(shared, large(2));
+            const large result = (*second)(shared, sum).get();
+            CHECK(result.number() == 4);
+        });
+    }
+}
+
+TEST_CASE("coroutines_that_throw_leave_nothing") {
+    std::optional<operation<small(small)>> inner;
+    std::optional<operation<small(small)>> outer;
+    throw_at_each_step([&](runtime& rt) {
+        if (!inner) {
+            inner.emplace(rt.operation("inner", [](small a) { return a; }));
+            outer.emplace(
+                rt.operation("outer", {.external_calls = {"inner"}}, [&](small a) -> task<small> {
+                    step();
+                    const small b = co_await (*inner)(a);
+                    co_return small(b.number() + a.number());
+                }));
+        }
+        const int result = sync_wait([](const operation<small(small)>& op) -> task<int> {
+            const token<small> kept = op(small(3));
+            const small one = co_await op(small(1));
+            const small& three = co_await kept;
+            co_return one.number() + three.number();
+        }(*outer));
+        CHECK(result == 8);
+    });
+}
+
+TEST_CASE("bodies_of_loops_that_throw_leave_nothing") {
+    throw_at_each_step([](runtime& rt) {
+        parallel_for(rt, 10, 3, [](int) { step(); });
+        const std::vector<int> values{1, 2, 3, 4, 5};
+        const auto value_of = [](int each) {
+            step();
+            return each;
+        };
+        const auto add = [](int a, int b) {
+            step();
+            return a + b;
+        };
+        const int sum = parallel_reduce(rt, values, 2, 0, value_of, add);
+        CHECK(sum == 15);
+    });
+}
+
+TEST_CASE("predicates_that_throw_end_the_retries_of_their_token_and_nothing_else") {
+    const clean_hwloc_environment clean;
+    runtime rt(small_machine());
+    const auto works = rt.operation("works", [](int n) { return n + 1; });
+    const retry_policy unsure{.attempts = 4,
+                              .when = [](const std::exception_ptr&) -> bool { throw tripped(); }};
+    const auto op = rt.operation("op", {.retry = unsure}, [](int n) {
+        if (n < 0) throw n;
+        return n;
+    });
+    for (int i = 0; i < 20; ++i) {
+        const token<int> t = op(-1 - i);
+        REQUIRE(ends(t));
+        CHECK(t.attempts() == 1);
+        CHECK_THROWS_AS(demand(t), int);
+        check_it_works(rt, works);
+    }
+    figure("predicates that threw", 20);
 }
 
 }  // namespace tokengate::test

@@ -81,6 +81,10 @@ outcome call_often(const config& shape, std::size_t count, std::size_t largest, 
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint64_t> called{0};
     std::atomic<std::size_t> reported{0};
+    const auto note = [&](std::size_t now) {
+        std::size_t most = reported.load();
+        while (now > most && !reported.compare_exchange_weak(most, now)) {}
+    };
     outcome seen;
     {
         runtime rt(shape);
@@ -92,7 +96,11 @@ outcome call_often(const config& shape, std::size_t count, std::size_t largest, 
         const seeded parent;
         std::atomic<bool> over{false};
         std::thread opener([&] {
-            CHECK(eventually([&] { return over || is_full(rt.stats()); }));
+            CHECK(eventually([&] {
+                const runtime_stats now = rt.stats();
+                note(now.memory_bytes);
+                return over || is_full(now);
+            }));
             gate.release();
         });
         from_threads(static_cast<int>(submitters), [&](int thread) {
@@ -106,9 +114,7 @@ outcome call_often(const config& shape, std::size_t count, std::size_t largest, 
                 }
                 ++called;
                 if (i % 64 != 0) continue;
-                const std::size_t now = rt.stats().memory_bytes;
-                std::size_t most = reported.load();
-                while (now > most && !reported.compare_exchange_weak(most, now)) {}
+                note(rt.stats().memory_bytes);
             }
         });
         over = true;

@@ -14,6 +14,7 @@
 
 #include <tokengate/detail/node.hpp>
 
+#include "figure.hpp"
 #include "random.hpp"
 #include "scale.hpp"
 #include "sleep/event_count.hpp"
@@ -307,6 +308,7 @@ TEST_CASE("each_token_of_a_deque_is_taken_once_by_its_owner_or_a_thief") {
             // Both ends were in use, or this has shown nothing.
             CHECK(end.stolen > 0);
             CHECK(end.stolen < end.taken);
+            figure("tokens taken from deques", end.taken);
         }
     }
 }
@@ -320,7 +322,9 @@ TEST_CASE("the_check_of_deques_catches_three_that_are_broken") {
 }
 
 TEST_CASE("no_thief_sleeps_while_a_token_lies_in_a_deque") {
-    CHECK(nobody_sleeps_on_a_token<true>(static_cast<int>(scaled(50'000))));
+    const std::size_t turns = scaled(50'000);
+    CHECK(nobody_sleeps_on_a_token<true>(static_cast<int>(turns)));
+    figure("tokens left to a sleeping thief", turns);
 }
 
 TEST_CASE("the_check_of_sleeping_thieves_catches_one_that_does_not_look_again") {

@@ -13,6 +13,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "fibonacci.hpp"
+#include "figure.hpp"
 #include "ledger.hpp"
 #include "scale.hpp"
 #include "token/pool.hpp"
@@ -60,6 +61,7 @@ void run_once(const config& wanted, std::size_t size, std::size_t threads) {
     CHECK(each_once(counts));
     CHECK(rt.stats().total().completed == size);
     CHECK(executed_in(rt.stats()) == size);
+    figure("tokens run exactly once", size);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "figure.hpp"
 #include "locality.hpp"
 #include "random.hpp"
 #include "scale.hpp"
@@ -427,7 +428,8 @@ config random_shape(seeded& random, int cores) {
     return shape;
 }
 
-void run_round(seeded& random, const config& shape, bool with_serial, int roots) {
+/// How many tokens have run.
+std::uint64_t run_round(seeded& random, const config& shape, bool with_serial, int roots) {
     INFO(*shape.cores, " domains of ", *shape.workers_per_core, ", serial keys: ", with_serial);
     world all(shape, with_serial);
     std::vector<std::thread> crowd;
@@ -441,28 +443,34 @@ void run_round(seeded& random, const config& shape, bool with_serial, int roots)
     // The callables of those that were killed while they ran return before this does.
     all.rt.stop();
     all.check();
+    return all.ran;
 }
 
 }  // namespace
 
 TEST_CASE("random_trees_of_tokens_stay_where_their_keys_and_chains_belong") {
     seeded random;
+    std::uint64_t ran = 0;
     for (std::size_t round = 0; round < scaled(120); ++round) {
         for (const int cores : {1, 2, 4, 8}) {
-            run_round(random, random_shape(random, cores), round % 3 != 0, 60);
+            ran += run_round(random, random_shape(random, cores), round % 3 != 0, 60);
         }
     }
+    figure("tokens of random trees", ran);
 }
 
 TEST_CASE("random_trees_of_tokens_on_many_domains_stay_where_their_keys_and_chains_belong") {
     seeded random;
+    std::uint64_t ran = 0;
     for (std::size_t round = 0; round < scaled(8); ++round) {
-        run_round(random, random_shape(random, 64), round % 2 == 0, 200);
+        ran += run_round(random, random_shape(random, 64), round % 2 == 0, 200);
     }
+    figure("tokens of random trees", ran);
 }
 
 TEST_CASE("random_trees_of_tokens_at_the_limits_stay_where_their_keys_and_chains_belong") {
     seeded random;
+    std::uint64_t ran = 0;
     for (std::size_t round = 0; round < scaled(60); ++round) {
         for (const int cores : {1, 2, 4}) {
             config shape = random_shape(random, cores);
@@ -470,9 +478,10 @@ TEST_CASE("random_trees_of_tokens_at_the_limits_stay_where_their_keys_and_chains
             if (random.one_in(2)) {
                 shape.mailbox_capacity = 1 + static_cast<std::int64_t>(random.below(20));
             }
-            run_round(random, shape, round % 2 == 0, 60);
+            ran += run_round(random, shape, round % 2 == 0, 60);
         }
     }
+    figure("tokens of random trees", ran);
 }
 
 }  // namespace tokengate::test

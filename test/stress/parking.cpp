@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers that go to sleep after each token are woken for each.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "figure.hpp"
 #include "ledger.hpp"
 #include "random.hpp"
 #include "scale.hpp"
@@ -68,23 +70,33 @@ bool nobody_oversleeps(int turns) {
 
 TEST_CASE("no_wake_up_is_lost_in_100000_park_cycles") {
     seeded random;
+    std::uint64_t parked = 0;
+    std::chrono::steady_clock::duration longest{};
     for (const int cores : {1, 2, 4}) {
         INFO(cores, " domains");
         runtime rt({.cores = cores, .spin_time = 0us});
         const auto op = rt.operation("op", [](std::size_t n) { return n; });
         for (std::size_t i = 0; i < scaled(park_cycles) / 3; ++i) {
+            const auto begun = std::chrono::steady_clock::now();
             const token<std::size_t> t = op(i);
             // Without going to sleep, if it does not take too long: so the next call comes at any
             // step of the worker's own way there, or behind it.
             for (int looks = 0; looks < 1000 && !t.done(); ++looks) detail::cpu_pause();
             REQUIRE(result_of(t) == i);
+            longest = std::max(longest, std::chrono::steady_clock::now() - begun);
             for (std::uint64_t spins = random.below(200); spins > 0; --spins) detail::cpu_pause();
             if (random.one_in(64)) std::this_thread::sleep_for(50us);
         }
         settle(rt);
         // They did sleep, or this has shown nothing.
         CHECK(parked_in(rt) > scaled(park_cycles) / 100);
+        parked += parked_in(rt);
     }
+    figure("park cycles", parked);
+    // Said, not checked: what it may be depends on who else uses the machine.
+    figure("longest wake-up in microseconds",
+           static_cast<std::uint64_t>(
+               std::chrono::duration_cast<std::chrono::microseconds>(longest).count()));
 }
 
 TEST_CASE("no_wake_up_is_lost_when_several_threads_submit_single_tokens") {
@@ -108,6 +120,7 @@ TEST_CASE("no_wake_up_is_lost_when_several_threads_submit_single_tokens") {
         for (std::thread& each : crowd) each.join();
         REQUIRE_FALSE(stuck);
         settle(rt);
+        figure("park cycles", parked_in(rt));
     }
 }
 
@@ -126,6 +139,7 @@ TEST_CASE("a_worker_that_sleeps_in_a_wait_is_always_woken") {
             REQUIRE(result_of(outer(i)) == i + 1);
         }
         settle(rt);
+        figure("park cycles", parked_in(rt));
     }
 }
 
@@ -137,6 +151,7 @@ TEST_CASE("wait_idle_is_always_woken") {
         REQUIRE(rt.wait_idle_for(hang_limit));
     }
     check_ledger(rt);
+    figure("park cycles", parked_in(rt));
 }
 
 TEST_CASE("the_check_of_sleepers_catches_one_that_looks_before_it_announces_itself") {

@@ -16,6 +16,7 @@
 
 #include <doctest/doctest.h>
 
+#include "figure.hpp"
 #include "random.hpp"
 #include "scale.hpp"
 #include "token/pool.hpp"
@@ -301,6 +302,7 @@ TEST_CASE("tokens_of_a_serial_key_run_one_at_a_time_in_order_and_all_of_them") {
             CHECK(seen.waited > 0);
             CHECK(table.count() == 0);
             CHECK(table.dead() == 0);
+            figure("serial tokens in order", threads * scaled(20'000));
         }
     }
 }
