@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens that wait for tokens, coroutines and loops without memory.
+// Tokens that wait for tokens, coroutines, loops and senders without memory.
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -11,11 +11,13 @@
 
 #include <doctest/doctest.h>
 
+#include <tokengate/senders.hpp>
 #include <tokengate/tokengate.hpp>
 
 #include "../unit/topology_fixture.hpp"
 #include "injection.hpp"
 #include "locality.hpp"
+#include "receivers.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -193,6 +195,28 @@ TEST_CASE("calls_with_limits_of_their_own_and_hooks_without_memory_leave_nothing
             CHECK(result == 2);
             const std::string shown = describe(rt.settings());
             CHECK_FALSE(shown.empty());
+        };
+    });
+}
+
+TEST_CASE("senders_without_memory_complete_once_and_leave_nothing") {
+    run_at_each_fault([](runtime& rt) {
+        const auto number = rt.operation("number", one_more);
+        return [=, &rt] {
+            run_of<int, token_sender<int>> token(as_sender(number(1)));
+            run_of<void, scheduler::sender> begun(get_scheduler(rt).schedule());
+            // From here on nothing may throw before both have completed.
+            token.start();
+            begun.start();
+            const bool both = eventually(
+                [&] { return token.seen.completions() != 0 && begun.seen.completions() != 0; });
+            CHECK(both);
+            const int completions = token.seen.completions() + begun.seen.completions();
+            CHECK(completions == 2);
+            if (token.seen.errors == 1) std::rethrow_exception(token.seen.error);
+            if (begun.seen.errors == 1) std::rethrow_exception(begun.seen.error);
+            const bool right = token.seen.value == 2;
+            CHECK(right);
         };
     });
 }

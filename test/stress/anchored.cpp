@@ -18,6 +18,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "../unit/topology_fixture.hpp"
+#include "at_work.hpp"
 #include "figure.hpp"
 #include "locality.hpp"
 #include "random.hpp"
@@ -63,6 +64,7 @@ class field {
           lead(declare_lead(anchors)),
           anchors_(anchors) {}
 
+    at_work workers;
     runtime rt;
     std::atomic<std::uint64_t> ran{0};          ///< anchored tokens
     std::atomic<std::uint64_t> strayed{0};      ///< of these, outside of their domain
@@ -99,6 +101,7 @@ class field {
   private:
     operation<void(const job&)> declare(const char* name, const operation_traits& traits) {
         return rt.operation(name, traits, [this](const job& work) {
+            const at_work::shift now(workers);
             check(work.home);
             raise_children(work, work.home);
         });
@@ -108,6 +111,7 @@ class field {
         operation_traits traits{.digest = digest_policy::minimal};
         if (anchors) traits.external_calls = {"light", "heavy", "spread"};
         return rt.operation("lead", traits, [this](const job& work) {
+            const at_work::shift now(workers);
             check(work.home);
             raise_children(work, here());
         });
@@ -204,6 +208,7 @@ void run_until(field& all, std::size_t wanted, seeded& random) {
         for (std::thread& each : crowd) each.join();
     }
     REQUIRE_FALSE(all.stuck);
+    REQUIRE(all.workers.await_rest(all.rt));
     settle_locality(all.rt);
 }
 

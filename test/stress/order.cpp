@@ -51,6 +51,9 @@ class line {
     cell<std::uint64_t> violations_{0};
 };
 
+/// What a lane is for.
+enum class kind : std::uint8_t { weights, keys, turns };
+
 /// What each submitter has called for, by lane.
 using sent = std::array<std::uint64_t, weight_count + 2 * key_count>;
 
@@ -73,15 +76,15 @@ class lanes {
         }
     }
 
-    /// Calls for so many tokens of all lanes from several threads; how many there were.
-    std::uint64_t run(std::size_t count, bool with_keys) {
+    /// Calls for so many tokens of some kinds of lanes from several threads; how many there were.
+    std::uint64_t run(std::size_t count, const std::vector<kind>& kinds) {
         const seeded parent;
         std::array<sent, submitters> all{};
         std::vector<std::thread> crowd;
         for (std::size_t who = 0; who < submitters; ++who) {
             crowd.emplace_back([&, who] {
                 seeded random(parent, who);
-                for (std::size_t i = 0; i < count; ++i) call(who, all[who], random, with_keys);
+                for (std::size_t i = 0; i < count; ++i) call(who, all[who], random, kinds);
             });
         }
         for (std::thread& each : crowd) each.join();
@@ -124,13 +127,18 @@ class lanes {
 
     void take(const letter& work) { lines_[work.lane].starts(work.who, work.number); }
 
-    void call(std::size_t who, sent& mine, seeded& random, bool with_keys) {
-        const std::size_t kind = random.below(with_keys ? 3 : 1);
+    void call(std::size_t who, sent& mine, seeded& random, const std::vector<kind>& kinds) {
+        const kind chosen = kinds[random.below(kinds.size())];
         letter work{.who = who, .key = random.below(key_count)};
-        work.lane = kind == 0 ? random.below(weight_count)
-                              : weight_count + (kind - 1) * key_count + work.key;
+        switch (chosen) {
+            case kind::weights: work.lane = random.below(weight_count); break;
+            case kind::keys: work.lane = weight_count + work.key; break;
+            case kind::turns: work.lane = weight_count + key_count + work.key; break;
+        }
         work.number = mine[work.lane]++;
-        const auto& op = kind == 0 ? classes_[work.lane] : kind == 1 ? keys_ : turns_;
+        const auto& op = chosen == kind::weights ? classes_[work.lane]
+                         : chosen == kind::keys  ? keys_
+                                                 : turns_;
         if (random.one_in(4)) {
             op(work);
         } else {
@@ -162,11 +170,22 @@ TEST_CASE("tokens_of_a_submitter_start_in_the_order_of_its_calls_in_each_lane") 
                 .steal = stealing::strict,
                 .first_core = {.heavy = cores - 1, .medium = cores - 1, .light = cores - 1}};
             lanes<true> all(shape);
-            tokens += all.run(scaled(tokens_of_each), true);
+            tokens += all.run(scaled(tokens_of_each), {kind::weights, kind::keys, kind::turns});
             CHECK(all.violations() == 0);
         }
     }
     figure("tokens in the order of their numbers", tokens);
+}
+
+TEST_CASE("tokens_of_a_serial_key_start_in_order_whoever_runs_them") {
+    std::uint64_t tokens = 0;
+    for (const int cores : {1, 2, 4}) {
+        INFO(cores, " domains");
+        lanes<true> all({.cores = cores, .workers_per_core = 3, .spin_time = 0us});
+        tokens += all.run(scaled(tokens_of_each), {kind::turns});
+        CHECK(all.violations() == 0);
+    }
+    figure("serial tokens in order", tokens);
 }
 
 TEST_CASE("the_check_of_order_catches_lanes_that_several_workers_serve") {
@@ -174,7 +193,7 @@ TEST_CASE("the_check_of_order_catches_lanes_that_several_workers_serve") {
     bool caught = false;
     for (int attempt = 0; attempt < 500 && !caught; ++attempt) {
         lanes<false> all({.cores = 2, .workers_per_core = 2, .steal = stealing::soft});
-        all.run(2000, false);
+        all.run(2000, {kind::weights});
         caught = all.violations() > 0;
     }
     CHECK(caught);

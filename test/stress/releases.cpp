@@ -20,6 +20,7 @@
 
 #include <tokengate/tokengate.hpp>
 
+#include "at_work.hpp"
 #include "figure.hpp"
 #include "locality.hpp"
 #include "random.hpp"
@@ -119,6 +120,7 @@ class world {
     [[nodiscard]] std::uint64_t seeds() const { return accepted(leads_); }
     [[nodiscard]] std::uint64_t pins() const { return accepted(keys_) + accepted(turns_); }
 
+    at_work workers;
     runtime rt;
     faults seen;
 
@@ -152,6 +154,7 @@ class world {
 
     op_type declare(const std::string& name, const operation_traits& traits, users who) {
         return rt.operation(name, traits, [this, who](const job& work) {
+            const at_work::shift now(workers);
             std::shared_ptr<const family> chain = work.chain;
             if (chain != nullptr && chain->domain != here()) ++seen.strayed;
             if (work.id != nullptr) {
@@ -275,6 +278,7 @@ TEST_CASE("seeds_and_pins_are_released_once_whatever_ends_their_tokens") {
                         [&all, plan = random.below(~std::uint64_t{0})] { drive(all, 400, plan); });
                 }
                 for (std::thread& each : crowd) each.join();
+                REQUIRE(all.workers.await_rest(all.rt));
                 // None is left over: keys, chains, tokens.
                 settle_locality(all.rt);
                 REQUIRE(all.seen.sum() == 0);
@@ -304,6 +308,7 @@ TEST_CASE("the_check_of_releases_catches_a_library_without_seeds_and_pins") {
         drive(all, 1000, random.below(~std::uint64_t{0}));
     }
     CHECK(is_caught());
+    REQUIRE(all.workers.await_rest(all.rt));
     settle(all.rt);
 }
 
