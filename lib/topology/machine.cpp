@@ -149,7 +149,9 @@ void load(const hwloc_map& map, const map_source& source) {
 
 /// Cuts the map down to the affinity mask of the calling thread, which its workers would inherit.
 /// hwloc's own restriction is wider: it takes the union over all threads of the process.
-void restrict_to_this_thread(const hwloc_map& map, std::vector<std::string>& notes) {
+/// @param again  whether the map may be read anew
+/// @return false if it should be: the thread was moved meanwhile to CPUs that are not in it
+bool restrict_to_this_thread(const hwloc_map& map, std::vector<std::string>& notes, bool again) {
     const cpu_mask mask = this_thread_mask();
     if (!mask.empty()) {
         const hwloc_bitmap_owner allowed(hwloc_bitmap_alloc());
@@ -160,6 +162,7 @@ void restrict_to_this_thread(const hwloc_map& map, std::vector<std::string>& not
             hwloc_bitmap_set(allowed.get(), cpu);
         }
         if (hwloc_topology_restrict(map.get(), allowed.get(), 0) != 0) {
+            if (errno == EINVAL && again) return false;
             throw topology_error("hwloc knows none of the CPUs that this thread may use (" +
                                  cpu_list(mask.cpus()) +
                                  "): " + std::generic_category().message(errno));
@@ -178,6 +181,7 @@ void restrict_to_this_thread(const hwloc_map& map, std::vector<std::string>& not
                         std::to_string(online) + " CPUs of this machine (CPU list " +
                         cpu_list(usable) + "): its affinity mask or cpuset allows no more.");
     }
+    return true;
 }
 
 /// Kinds of CPUs by descending speed. hwloc ranks them by ascending efficiency, and gives -1 when
@@ -284,19 +288,23 @@ void read_cpus(const hwloc_map& map, machine& result) {
 
 machine read_machine(const topology_request& request) {
     const map_source source = choose_source(request);
-    const hwloc_map map;
-    load(map, source);
+    // Whoever shrinks a cpuset or moves the process does so once or twice, not all the time.
+    constexpr int most_looks = 100;
+    for (int look = 1;; ++look) {
+        const hwloc_map map;
+        load(map, source);
 
-    machine result;
-    result.source = name_of(source);
-    // True for this machine, and for a foreign map when HWLOC_THISSYSTEM=1 vouches for it.
-    result.binds = hwloc_topology_is_thissystem(map.get()) != 0;
-    result.local = source.from == origin::this_machine && result.binds;
-    if (result.local) {
-        restrict_to_this_thread(map, result.notes);
+        machine result;
+        result.source = name_of(source);
+        // True for this machine, and for a foreign map when HWLOC_THISSYSTEM=1 vouches for it.
+        result.binds = hwloc_topology_is_thissystem(map.get()) != 0;
+        result.local = source.from == origin::this_machine && result.binds;
+        if (result.local && !restrict_to_this_thread(map, result.notes, look < most_looks)) {
+            continue;
+        }
+        read_cpus(map, result);
+        return result;
     }
-    read_cpus(map, result);
-    return result;
 }
 
 }  // namespace tokengate::detail

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers that cannot be bound where they belong: they say so, and everything else holds.
+// CPUs that are not there, or not any more: whoever is concerned says so, and all else holds.
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +16,7 @@
 #include <tokengate/tokengate.hpp>
 
 #include "../unit/topology_fixture.hpp"
+#include "child.hpp"
 #include "figure.hpp"
 #include "injection.hpp"
 #include "locality.hpp"
@@ -19,6 +25,53 @@
 #include "topology/binding.hpp"
 
 namespace tokengate::test {
+namespace {
+
+/// Moves a process from one CPU to another and back, all the time, until it is gone.
+class mover {
+  public:
+    mover(pid_t whom, unsigned one, unsigned other) : child_(fork()) {
+        if (child_ != 0) return;
+        for (bool first = true; kill(whom, 0) == 0; first = !first) {
+            cpu_set_t mask;
+            CPU_ZERO(&mask);
+            CPU_SET(first ? one : other, &mask);
+            sched_setaffinity(whom, sizeof(mask), &mask);
+            usleep(200);
+        }
+        _exit(0);
+    }
+    ~mover() {
+        kill(child_, SIGKILL);
+        waitpid(child_, nullptr, 0);
+    }
+    mover(const mover&) = delete;
+    mover& operator=(const mover&) = delete;
+
+  private:
+    pid_t child_;
+};
+
+}  // namespace
+
+TEST_CASE("a_machine_is_read_again_if_the_thread_was_moved_to_other_cpus_meanwhile") {
+    const clean_hwloc_environment clean;
+    const std::vector<unsigned> there = detail::this_thread_mask().cpus();
+    if (there.size() < 2) {
+        MESSAGE("skipped: there is one CPU only");
+        return;
+    }
+    // In a process of one thread: hwloc looks at the masks of all.
+    const std::string end = in_child([&] {
+        const mover moves(getpid(), there.front(), there.back());
+        for (int i = 0; i < 500; ++i) {
+            const topology map = topology::discover();
+            if (map.size() == 0) return 1;
+        }
+        return 0;
+    });
+    CHECK(end == "exit 0");
+}
 
 TEST_CASE("workers_that_cannot_be_bound_are_counted_and_nothing_else_changes") {
     // A machine that claims to be this one, with CPUs that do not exist.
