@@ -36,12 +36,21 @@ std::string name_of(const token_node& node) {
                          "finish it. Wait for it in the parent process");
 }
 
+[[noreturn]] void throw_crowded(const token_node& node, const worker& waiter) {
+    throw resource_error(
+        name_of(node) + " cannot be waited for: all threads of domain " +
+        std::to_string(waiter.domain_index()) + ", " + std::to_string(most_beyond) +
+        " more than its workers and reserve_workers, wait in isolation or for their turn, and "
+        "nobody is left to run what they wait for. Let fewer tokens wait in that way at once "
+        "(in_flight_limit), or without isolation, or let a coroutine await them");
+}
+
 bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     for (int i = 0; i < pauses_before_sleep; ++i) {
         if (is_terminal(node.state.phase())) return true;
         cpu_pause();
     }
-    const blocking_section away;
+    const blocking_section away(blocked_by::tokens);
     for (;;) {
         const std::uint32_t word = node.state.announce_sleeper();
         if (is_terminal(state_word::phase_of(word))) return true;
@@ -70,6 +79,7 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     if (!(deadline && is_share(node)) && self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);
+    if (end == wait_end::crowded) throw_crowded(node, *self);
     return end == wait_end::terminal;
 }
 
@@ -133,12 +143,12 @@ void tell_joiners() noexcept {
     if (callable_returned.has_waiters()) callable_returned.notify_all();
 }
 
-blocking_section::blocking_section() noexcept : owner_(worker::current()) {
-    // Whether or not anybody can be had to stand in.
+// Whether or not anybody can be had to stand in.
+blocking_section::blocking_section(blocked_by cause) noexcept : owner_(worker::current()) {
     if (owner_ != nullptr) {
         static_cast<void>(owner_->begin_blocking());
     } else {
-        guest_post::begin_blocking();
+        guest_post::begin_blocking(cause);
     }
 }
 

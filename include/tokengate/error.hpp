@@ -42,7 +42,8 @@ class operation_error : public error {
     using error::error;
 };
 
-/// The system refused a resource that the runtime needs: a worker thread, memory for its lanes.
+/// The system refused a resource that the runtime needs: a worker thread, memory for its lanes. Or
+/// all threads that a domain may have wait in isolation, and one of them has to give up.
 class resource_error : public error {
   public:
     using error::error;

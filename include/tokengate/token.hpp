@@ -24,7 +24,9 @@ namespace tokengate {
 /// Asks for a wait that runs nothing on the stack of the one who waits but the awaited token, and
 /// what is created on this worker while that runs. For callers that hold a lock, or other state
 /// that a foreign token must not meet. While nothing of that may run, the worker blocks, and a
-/// reserve worker stands in for it. Does the lock keep others from running the awaited token? Then
+/// reserve worker stands in for it; one beyond `reserve_workers`, up to 256 of them, rather than
+/// leave nobody in the domain to run what is waited for. If they all wait, too, one of the waits
+/// throws resource_error. Does the lock keep others from running the awaited token? Then
 /// that must be able to run on this worker: a token of the same chain, or of a class whose range
 /// includes this domain; or the others must take the lock inside tokengate::blocking(). From
 /// apps/examples/waiting.cpp:
@@ -166,7 +168,7 @@ class token_handle {
     /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens
     /// meanwhile. Never throws the token's own exception.
     /// @throws runtime_forked in a child process that has no workers; deadlock if the wait could
-    ///         never end
+    ///         never end; resource_error if all threads of a domain wait in isolation
     void wait() const { wait_terminal(node("wait"), helping::anything); }
 
     /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.

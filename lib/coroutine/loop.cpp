@@ -46,7 +46,7 @@ void waiting_loop::await_news(const deque_marks& begun) {
         if (has_news()) return;
         cpu_pause();
     }
-    const blocking_section asleep;
+    const blocking_section asleep(blocked_by::tokens);
     while (!has_news()) {
         futex_wait(signal_, 0);
         // Acquire: pairs with wake(): what was pushed before is seen now, what comes later sets it

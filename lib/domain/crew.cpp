@@ -17,6 +17,7 @@ crew::crew(const runtime_core* runtime, const settings& chosen, const topology& 
     : in_flight(static_cast<std::int64_t>(chosen.in_flight_limit)),
       idle(std::size_t{chosen.cores} * chosen.workers_per_core),
       idle_reserve(std::size_t{chosen.cores} * chosen.reserve_workers),
+      idle_beyond(std::size_t{chosen.cores} * most_beyond),
       sticky_keys(chosen.sticky_slots),
       strands(chosen.sticky_slots),
       outside(chosen.operation_limit),

@@ -31,6 +31,13 @@
 
 namespace tokengate::detail {
 
+/// Whether a domain that was deserted has somebody again who takes tokens out of its lanes.
+enum class relief : std::uint8_t {
+    found,    ///< it has, or was not deserted
+    refused,  ///< the system has no thread or memory for one
+    crowded,  ///< all that it may have are there, and blocked
+};
+
 /// All domains and workers of one runtime.
 ///
 /// Thread safety: everything but start() and join() may be called from any thread.
@@ -107,6 +114,11 @@ class crew {
     /// A worker of this domain is about to block: has another thread stand in for it. False if
     /// there is none to be had. Whatever the answer, step_back() ends it.
     [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
+
+    /// The same beyond `reserve_workers`, for waits that may need this domain to end: who is about
+    /// to sleep in one calls it if its domain is deserted.
+    /// @param waiter  a worker that can give up its wait; it must, if the answer is `crowded`
+    [[nodiscard]] relief stand_in_beyond(unsigned domain_index, const worker* waiter) noexcept;
 
     /// True if all workers of this domain are blocked: nobody is left who takes anything out of its
     /// lanes. Those hear when that comes about.
@@ -241,6 +253,7 @@ class crew {
     event_count quiet;                     ///< threads that wait until nothing is in flight
     idle_set idle;                         ///< workers with nothing to do
     idle_set idle_reserve;                 ///< reserve workers that stand in and have nothing to do
+    idle_set idle_beyond;                  ///< the same of those beyond `reserve_workers`
     sticky_table sticky_keys;              ///< where the keys of colocated tokens in flight are
     strand_table strands;                  ///< the keys of serial tokens in flight
     zeroed_table<outside_counts> outside;  ///< by operation; any thread may write
@@ -253,13 +266,19 @@ class crew {
         if (idle.holds_any(numbers)) return true;
         // Seq_cst: a reserve is counted before it announces itself, so that who does not see the
         // count has pushed its token before the reserve looks.
-        return standing_in_.load(std::memory_order_seq_cst) != 0 && idle_reserve.holds_any({});
+        return standing_in_.load(std::memory_order_seq_cst) != 0 &&
+               (idle_reserve.holds_any({}) ||
+                (beyond_.load(std::memory_order_seq_cst) != 0 && idle_beyond.holds_any({})));
     }
     [[gnu::noinline]] void wake_one(lane which, unsigned home, unsigned worker_hint) noexcept;
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
     [[nodiscard]] bool find_stand_in(domain& home) noexcept;
-    [[nodiscard]] bool raise_reserve(domain& home) noexcept;
+    [[nodiscard]] bool raise_reserve(domain& home, unsigned most) noexcept;
+    [[nodiscard]] std::size_t standing_in(const domain& home) const noexcept;
+    void count_standing(const worker& reserve, int change) noexcept;
+    [[nodiscard]] bool is_beyond(const worker& reserve) const noexcept;
+    [[nodiscard]] worker* claim_reserve(domain& home) noexcept;
     void rest_all_reserves() noexcept;
     void kill_running_stretches(worker& busy) noexcept;
 
@@ -274,7 +293,8 @@ class crew {
     std::array<idle_set::start, lane_count> may_take_{};
     std::vector<std::unique_ptr<domain>> domains_;
     /// Reserves that stand in, of all domains: while there are none, nobody looks for idle ones.
-    alignas(64) std::atomic<unsigned> standing_in_{0};
+    alignas(64) std::atomic<int> standing_in_{0};
+    std::atomic<int> beyond_{0};  ///< those of them that are beyond `reserve_workers`
     std::atomic<unsigned> visitors_{0};
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_

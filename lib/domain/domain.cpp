@@ -24,8 +24,8 @@ domain::domain(crew& owner, unsigned index, const settings& chosen, const topolo
              .concurrency = static_cast<unsigned>(info.cpus.size())}),
       neighbours(machine.neighbours(index)),
       workers_(std::make_unique<std::unique_ptr<worker>[]>(chosen.workers_per_core +
-                                                           chosen.reserve_workers)) {
-    resting.reserve(chosen.reserve_workers);
+                                                           chosen.reserve_workers + most_beyond)) {
+    resting.reserve(chosen.reserve_workers + most_beyond);
 }
 
 domain::~domain() = default;

@@ -23,6 +23,10 @@ class worker;
 /// Slots that oneTBB's own threads get in the arena of a domain.
 [[nodiscard]] unsigned guest_slots(const settings& chosen, const domain_info& info);
 
+/// Reserve workers that a domain may have beyond `reserve_workers`, rather than be left by all that
+/// could run what its own waits are for.
+inline constexpr unsigned most_beyond = 256;
+
 /// The members without a comment on threads are set before any worker runs.
 struct domain {
     domain(crew& owner, unsigned index, const settings& chosen, const topology& machine);
@@ -54,6 +58,9 @@ struct domain {
     std::vector<worker*> resting;  ///< under reserve_lock: reserves that stand in for nobody
     /// Reserves that stand in, less workers that are blocked. Written under reserve_lock.
     std::atomic<int> surplus{0};
+    /// Under reserve_lock: who has given up its wait because all others are blocked, until somebody
+    /// goes on.
+    const worker* gave_up = nullptr;
 
   private:
     std::unique_ptr<std::unique_ptr<worker>[]> workers_;  ///< room for all that there can be

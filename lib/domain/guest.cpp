@@ -28,12 +28,15 @@ void guest_post::close() noexcept {
     owner_ = nullptr;
 }
 
-void guest_post::begin_blocking() noexcept {
+void guest_post::begin_blocking(blocked_by cause) noexcept {
     if (!is_guest) return;
     const std::scoped_lock guard(this_post->lock_);
+    crew* const owner = this_post->owner_;
+    if (owner == nullptr) return;
+    const unsigned home = this_post->domain_;
     // Whether or not anybody can be had.
-    if (this_post->owner_ != nullptr) {
-        static_cast<void>(this_post->owner_->stand_in(this_post->domain_));
+    if (!owner->stand_in(home) && cause == blocked_by::tokens) {
+        static_cast<void>(owner->stand_in_beyond(home, nullptr));
     }
 }
 

@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 
+#include <tokengate/detail/node.hpp>
+
 namespace tokengate::detail {
 
 class crew;
@@ -31,7 +33,7 @@ class guest_post {
 
     /// The calling thread is about to block. If it is a guest, a worker may wait inside oneTBB for
     /// what it does, and cannot run tokens meanwhile: a reserve stands in for that worker.
-    static void begin_blocking() noexcept;
+    static void begin_blocking(blocked_by cause) noexcept;
     static void end_blocking() noexcept;
 
     [[nodiscard]] unsigned concurrency() const noexcept { return concurrency_; }

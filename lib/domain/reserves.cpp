@@ -26,6 +26,32 @@ bool crew::stand_in(unsigned domain_index) noexcept {
     return false;
 }
 
+relief crew::stand_in_beyond(unsigned domain_index, const worker* waiter) noexcept {
+    if (current_phase() == phase::forked) return relief::refused;
+    domain& home = at(domain_index);
+    const std::scoped_lock guard(home.reserve_lock);
+    // Somebody else may have done it.
+    if (!is_deserted(domain_index)) return relief::found;
+    // Under the lock: see join().
+    if (current_phase() >= phase::stopped) return relief::refused;
+    const unsigned most = settings_.reserve_workers + most_beyond;
+    if (raise_reserve(home, most)) {
+        // Relaxed: as in find_stand_in().
+        home.surplus.fetch_add(1, std::memory_order_relaxed);
+        return relief::found;
+    }
+    if (waiter == nullptr || standing_in(home) < most) return relief::refused;
+    // One is enough, and awake until it comes here again.
+    if (home.gave_up != nullptr && home.gave_up != waiter) return relief::refused;
+    home.gave_up = waiter;
+    return relief::crowded;
+}
+
+// Under the domain's reserve_lock.
+std::size_t crew::standing_in(const domain& home) const noexcept {
+    return home.worker_count() - settings_.workers_per_core - home.resting.size();
+}
+
 bool crew::find_stand_in(domain& home) noexcept {
     const std::scoped_lock guard(home.reserve_lock);
     // Relaxed: the lock orders the writes; worker::loop only looks whether it should come here.
@@ -34,7 +60,7 @@ bool crew::find_stand_in(domain& home) noexcept {
     const bool over = current_phase() >= phase::stopped;
     // Not counted down meanwhile: to start a thread takes time, in which others who look would take
     // the domain for deserted.
-    if (surplus <= 0 && !over && raise_reserve(home)) return true;
+    if (surplus <= 0 && !over && raise_reserve(home, settings_.reserve_workers)) return true;
     // Who blocks is counted, whether anybody stands in or not: then no surplus appears when it goes
     // on that is not there.
     home.surplus.store(surplus - 1, std::memory_order_relaxed);
@@ -44,26 +70,49 @@ bool crew::find_stand_in(domain& home) noexcept {
     return false;
 }
 
-// Under the domain's reserve_lock. False if there is no reserve left, or no memory or thread to be
-// had: the worker blocks all the same.
-bool crew::raise_reserve(domain& home) noexcept {
+// Under the domain's reserve_lock. False if `most` stand in already, or there is no memory or
+// thread to be had: the worker blocks all the same.
+bool crew::raise_reserve(domain& home, unsigned most) noexcept {
     try {
-        const unsigned most = settings_.workers_per_core + settings_.reserve_workers;
-        if (home.resting.empty() && home.worker_count() < most) {
-            home.resting.push_back(&home.add_worker(*this, settings_));
-        }
-        if (home.resting.empty()) return false;
-        // Seq_cst: before the reserve announces itself for the first time.
-        standing_in_.fetch_add(1, std::memory_order_seq_cst);
-        if (home.resting.back()->stand_up()) {
+        if (standing_in(home) >= most) return false;
+        if (home.resting.empty()) home.resting.push_back(&home.add_worker(*this, settings_));
+        worker& reserve = *home.resting.back();
+        count_standing(reserve, 1);
+        if (reserve.stand_up()) {
             home.resting.pop_back();
             return true;
         }
-        standing_in_.fetch_sub(1, std::memory_order_seq_cst);
+        count_standing(reserve, -1);
     } catch (const std::exception&) {
         // Nothing has changed.
     }
     return false;
+}
+
+void crew::count_standing(const worker& reserve, int change) noexcept {
+    // Seq_cst: before the reserve announces itself for the first time, and after the last.
+    if (is_beyond(reserve)) beyond_.fetch_add(change, std::memory_order_seq_cst);
+    standing_in_.fetch_add(change, std::memory_order_seq_cst);
+}
+
+bool crew::is_beyond(const worker& reserve) const noexcept {
+    return reserve.index() >= settings_.workers_per_core + settings_.reserve_workers;
+}
+
+worker* crew::claim_reserve(domain& home) noexcept {
+    const auto claim_in = [&](idle_set& set, unsigned width, unsigned before) -> worker* {
+        const std::size_t first = std::size_t{home.number} * width;
+        const auto claimed = set.claim(first, first + width);
+        return claimed ? &home.worker_at(before + *claimed - first) : nullptr;
+    };
+    const unsigned workers = settings_.workers_per_core;
+    const unsigned reserves = settings_.reserve_workers;
+    // Seq_cst: as in anybody_idle().
+    if (beyond_.load(std::memory_order_seq_cst) != 0) {
+        worker* const claimed = claim_in(idle_beyond, most_beyond, workers + reserves);
+        if (claimed != nullptr) return claimed;
+    }
+    return claim_in(idle_reserve, reserves, workers);
 }
 
 void crew::step_back(unsigned domain_index) noexcept {
@@ -74,13 +123,10 @@ void crew::step_back(unsigned domain_index) noexcept {
         // Relaxed: as in stand_in().
         home.surplus.store(home.surplus.load(std::memory_order_relaxed) + 1,
                            std::memory_order_relaxed);
+        home.gave_up = nullptr;
     }
     // One that is idle rests at once; it passes the claim on.
-    const std::size_t reserves = settings_.reserve_workers;
-    const std::size_t first = domain_index * reserves;
-    if (const auto claimed = idle_reserve.claim(first, first + reserves)) {
-        home.worker_at(settings_.workers_per_core + *claimed - first).wake.notify_one();
-    }
+    if (worker* const claimed = claim_reserve(home)) claimed->wake.notify_one();
 }
 
 bool crew::may_rest(worker& reserve) noexcept {
@@ -92,7 +138,7 @@ bool crew::may_rest(worker& reserve) noexcept {
     home.surplus.store(surplus - 1, std::memory_order_relaxed);
     home.resting.push_back(&reserve);
     reserve.lie_down();
-    standing_in_.fetch_sub(1, std::memory_order_seq_cst);
+    count_standing(reserve, -1);
     return true;
 }
 
@@ -109,6 +155,7 @@ void crew::rest_all_reserves() noexcept {
         home->surplus.store(0, std::memory_order_relaxed);
     }
     standing_in_.store(0, std::memory_order_seq_cst);
+    beyond_.store(0, std::memory_order_seq_cst);
 }
 
 }  // namespace tokengate::detail

@@ -24,7 +24,7 @@ constexpr int pauses_per_look = 32;
 void worker::rest() noexcept {
     settle_all();
     const event_count::ticket ticket = wake.look();
-    idle_.announce(idle_number_);
+    idle_.announce();
     if (token_node* node = find()) {
         withdraw();
         run(*node);
@@ -57,7 +57,7 @@ void worker::tell_all() noexcept {
 // Leaves the idle set. If somebody has claimed this worker, it is counted on for a token that it
 // may not be the one to take.
 void worker::withdraw() noexcept {
-    if (!idle_.withdraw(idle_number_)) owes_ = true;
+    if (!idle_.withdraw()) owes_ = true;
 }
 
 // Whoever was claimed, or has set a mailbox's hint again, pays before it runs anything: others may
@@ -194,7 +194,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
         }
         std::optional<backlog::claimant> claims;
         if (open) {
-            idle_.announce(idle_number_);
+            idle_.announce();
             if (token_node* node = find()) {
                 withdraw();
                 listed.reset();
@@ -209,6 +209,13 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
             if (ours()) {
                 claims.emplace(*awaited.operation->aside, wake);
                 if (may_go_on(awaited, alone)) continue;
+            }
+            // What it waits for may need somebody who takes tokens out of the lanes here.
+            if (alone) {
+                const relief other_still =
+                    crew_.stand_in_beyond(home_.number, deadline ? nullptr : this);
+                if (other_still == relief::crowded) return wait_end::crowded;
+                alone = other_still != relief::found;
             }
         }
         sleep_on_stack(ticket, deadline);
@@ -242,7 +249,7 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         const event_count::ticket ticket = wake.look();
         if (done(what)) break;
         if (open) {
-            idle_.announce(idle_number_);
+            idle_.announce();
             if (token_node* node = find()) {
                 withdraw();
                 run(*node);
@@ -251,6 +258,9 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         } else if (!alone && crew_.is_deserted(home_.number)) {
             go_deeper();
             continue;
+        } else if (alone) {
+            // Nor can it give up: others wait for what it runs.
+            alone = crew_.stand_in_beyond(home_.number, nullptr) != relief::found;
         }
         sleep_on_stack(ticket, std::nullopt);
         if (open) withdraw();

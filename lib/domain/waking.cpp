@@ -56,9 +56,7 @@ worker* crew::claim_in(unsigned home, unsigned worker_hint) noexcept {
     if (claimed) return &at(home).worker_at(*claimed - first);
     // Seq_cst: as in anybody_idle().
     if (standing_in_.load(std::memory_order_seq_cst) == 0) return nullptr;
-    const std::size_t reserves = settings_.reserve_workers;
-    claimed = idle_reserve.claim(home * reserves, (home + 1) * reserves);
-    return claimed ? &at(home).worker_at(width + *claimed - home * reserves) : nullptr;
+    return claim_reserve(at(home));
 }
 
 void crew::wake_one(lane which, unsigned home, unsigned worker_hint) noexcept {

@@ -72,16 +72,23 @@ token_node* worker::find_at_home() noexcept {
     // Now and then the other way round, so that neither what this worker creates keeps it from its
     // mailbox for ever, nor the mailbox from the deque of one that is blocked.
     const bool turned = ++finds_ % turn_stride == 0;
-    if (turned) [[unlikely]] {
+    if (!turned) [[likely]] {
+        if (token_node* node = pop_own(in_range_)) return node;
+    }
+    // What the blocked have created comes first for who stands in: they may wait for it, and others
+    // in its stead may wait likewise, until all are blocked.
+    const bool siblings_first = turned != reserve_;
+    if (siblings_first) [[unlikely]] {
         if (token_node* node = take_from_siblings()) return node;
-    } else if (token_node* node = pop_own(in_range_)) {
-        return node;
     }
     if (at_home_.row_of != nullptr) {
         if (token_node* node = take_in_row(at_home_)) return node;
     }
     if (token_node* node = take_from(home_, all_lanes, at_home_)) return node;
-    return turned ? pop_own(in_range_) : take_from_siblings();
+    if (turned) [[unlikely]] {
+        if (token_node* node = pop_own(in_range_)) return node;
+    }
+    return siblings_first ? nullptr : take_from_siblings();
 }
 
 token_node* worker::take_from_siblings() noexcept {

@@ -80,6 +80,7 @@ enum class wait_end : std::uint8_t {
     terminal,  ///< the token is terminal
     late,      ///< the deadline passed
     deadlock,  ///< the token cannot end before this wait does
+    crowded,   ///< all threads that its domain may have are blocked, and somebody must go on
 };
 
 /// Where the deques of a worker were: what lies above was created since.
@@ -413,8 +414,7 @@ class alignas(64) worker {
     domain& home_;
     const unsigned index_;                     ///< among the workers of its domain
     const bool reserve_;                       ///< it works only while it stands in for another
-    idle_set& idle_;                           ///< where it announces itself
-    const std::size_t idle_number_;            ///< as what
+    idle_seat idle_;                           ///< where it announces itself
     std::unique_ptr<domain_arena> own_arena_;  ///< of a reserve; others are in their domain's
     round at_home_;
     round elsewhere_;

@@ -15,6 +15,19 @@ namespace {
 
 constinit thread_local worker* this_worker = nullptr;
 
+// Workers, reserves and those beyond them have a set each.
+idle_seat seat_of(crew& owner, const domain& home, unsigned index,
+                  const settings& chosen) noexcept {
+    const auto in = [&](idle_set& set, unsigned width, unsigned before) {
+        return idle_seat{set, std::size_t{home.number} * width + index - before};
+    };
+    const unsigned workers = chosen.workers_per_core;
+    const unsigned reserves = chosen.reserve_workers;
+    if (index < workers) return in(owner.idle, workers, 0);
+    if (index < workers + reserves) return in(owner.idle_reserve, reserves, workers);
+    return in(owner.idle_beyond, most_beyond, workers + reserves);
+}
+
 // Linux keeps 15 characters of a thread's name.
 void name_this_thread(unsigned domain, std::size_t number_in_domain) noexcept {
     std::array<char, 16> name{};
@@ -31,10 +44,7 @@ worker::worker(crew& owner, domain& home, unsigned index, const settings& chosen
       home_(home),
       index_(index),
       reserve_(index >= chosen.workers_per_core),
-      idle_(reserve_ ? owner.idle_reserve : owner.idle),
-      idle_number_(reserve_ ? std::size_t{home.number} * chosen.reserve_workers + index -
-                                  chosen.workers_per_core
-                            : std::size_t{home.number} * chosen.workers_per_core + index),
+      idle_(seat_of(owner, home, index, chosen)),
       at_home_(chosen.retry_stride),
       elsewhere_(chosen.retry_stride),
       deques_{work_deque(chosen.deque_capacity), work_deque(chosen.deque_capacity),

@@ -111,4 +111,14 @@ class idle_set {
     std::unique_ptr<word[]> words_;
 };
 
+/// One worker's number in its set.
+struct idle_seat {
+    idle_set& set;
+    const std::size_t number;
+
+    /// As there.
+    void announce() noexcept { set.announce(number); }
+    [[nodiscard]] bool withdraw() noexcept { return set.withdraw(number); }
+};
+
 }  // namespace tokengate::detail

@@ -266,14 +266,10 @@ TEST_CASE("seeds_and_pins_are_released_once_whatever_ends_their_tokens") {
     for (const int cores : {1, 2, 4, 8}) {
         for (const int workers : {1, 2}) {
             INFO(cores, " domains of ", workers, " workers");
-            // Whoever waits in isolation for a turn needs somebody who runs what is before it: no
-            // more tokens than threads that may stand in.
             world all({.cores = cores,
                        .workers_per_core = workers,
-                       .in_flight_limit = 100,
                        .deque_capacity = random.one_in(2) ? 2 : 64,
-                       .sticky_slots = random.one_in(2) ? 16 : 1024,
-                       .reserve_workers = 256});
+                       .sticky_slots = random.one_in(2) ? 16 : 1024});
             while (all.seeds() < scaled(seeds_of_a_shape)) {
                 std::vector<std::thread> crowd;
                 for (std::size_t t = 0; t < driver_count; ++t) {

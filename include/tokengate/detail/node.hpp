@@ -264,11 +264,14 @@ void wait_terminal(token_node& node, helping how, bool alone = false);
 /// The same until `deadline` (std::chrono::steady_clock nanoseconds). True if terminal.
 [[nodiscard]] bool wait_terminal_until(token_node& node, std::int64_t deadline, helping how);
 
+/// What a thread is blocked by: whatever ends by itself, or tokens, which may need its domain.
+enum class blocked_by : std::uint8_t { anything, tokens };
+
 /// While it lives, the calling thread is taken to be blocked: if it is a worker, another thread
 /// stands in for it in its domain.
 class blocking_section {
   public:
-    blocking_section() noexcept;
+    explicit blocking_section(blocked_by cause = blocked_by::anything) noexcept;
     ~blocking_section();
     blocking_section(const blocking_section&) = delete;
     blocking_section& operator=(const blocking_section&) = delete;

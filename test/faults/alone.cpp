@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Isolated waits where nobody can stand in, for tokens that may not begin yet: who waits gets them
-// out of their backlog.
+// Isolated waits where nobody can stand in, since the system has no thread to give, for tokens that
+// may not begin yet: who waits gets them out of their backlog.
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -15,6 +16,7 @@
 
 #include "bulks.hpp"
 #include "hold.hpp"
+#include "injection.hpp"
 #include "locality.hpp"
 
 namespace tokengate::test {
@@ -47,7 +49,7 @@ class last_permit {
     runtime rt_{{.cores = 1}};
 };
 
-/// One worker, which nobody stands in for.
+/// One worker, which nobody stands in for if the system has no thread.
 config lonely() { return {.cores = 1, .workers_per_core = 1, .reserve_workers = 0}; }
 
 /// Serial tokens wait isolated.
@@ -78,6 +80,10 @@ TEST_CASE("a_wait_for_a_token_of_a_tier_ends_also_where_nobody_can_stand_in") {
                     const auto b = child(2);
                     return a.get() + b.get();
                 });
+                const refused_threads others(
+                    {.number = 1 + static_cast<std::uint64_t>(cores * reserves),
+                     .lasting = true,
+                     .all_threads = true});
                 set_storage_limit(storage::insane, 1);
                 for (int i = 0; i < 10; ++i) CHECK(result_of(outer()) == 3);
                 settle_locality(rt);
@@ -95,6 +101,7 @@ TEST_CASE("who_waits_where_nobody_can_stand_in_gets_the_permit_for_its_token_whe
         const auto child =
             rt.operation("child", {.placement = where, .storage = storage::insane}, [] {});
         const auto outer = rt.operation("outer", serial(), [&] { child().wait(); });
+        const refused_threads none({.lasting = true, .all_threads = true});
         const token<void> t = outer();
         await_lonely_wait(rt);
         held.let_go();
@@ -111,6 +118,7 @@ TEST_CASE("who_waits_where_nobody_can_stand_in_gets_its_token_out_of_the_middle_
     const operation_traits traits{.storage = storage::insane};
     const auto first = rt.operation("first", traits, [&](int i) { order.push_back(i); });
     const auto second = rt.operation("second", traits, [&](int i) { order.push_back(i); });
+    const refused_threads none({.lasting = true, .all_threads = true});
     std::vector<token<void>> made;
     for (int i = 0; i < 3; ++i) {
         made.push_back(first(i));
@@ -136,6 +144,7 @@ TEST_CASE("a_lonely_wait_for_what_was_paused_goes_on_when_that_may") {
             for (const end how : {end::resume, end::drain, end::stop}) {
                 INFO("paused by itself: ", single, ", end ", static_cast<int>(how));
                 runtime rt(lonely());
+                const refused_threads none({.lasting = true, .all_threads = true});
                 std::optional<token<int>> kept;
                 std::atomic<bool> known{false};
                 const auto child =
@@ -172,6 +181,7 @@ TEST_CASE("a_lonely_wait_for_what_was_set_aside_before_goes_on_when_that_may") {
         for (const int awaited : {0, 2, 4}) {
             INFO("keyed ", keyed, ", number ", awaited, " of 5");
             runtime rt(lonely());
+            const refused_threads none({.lasting = true, .all_threads = true});
             std::vector<int> order;
             std::optional<operation<int(int)>> child;
             child = rt.operation("child",
@@ -227,6 +237,7 @@ TEST_CASE("a_wait_whose_only_stand_in_waits_too_goes_on_alone") {
             const token<int> t = child();      // in a lane
             return t.get(isolated);
         });
+        const refused_threads second({.number = 2, .lasting = true, .all_threads = true});
         child.pause();
         lead = outer();
         REQUIRE(gate.await(1));
@@ -258,6 +269,7 @@ TEST_CASE("a_retried_token_that_runs_in_place_is_not_lost_with_the_entry_that_it
                 return result;
             });
             const auto outer = rt.operation("outer", serial(), [&] { return *child().get(); });
+            const refused_threads none({.lasting = true, .all_threads = true});
             CHECK(result_of(outer()) == 7);
             settle_locality(rt);
             rt.stop();
@@ -270,6 +282,9 @@ TEST_CASE("nothing_foreign_runs_in_the_stead_of_a_token_that_is_awaited_in_isola
     for (const int reserves : {0, 1}) {
         INFO(reserves, " reserves");
         runtime rt({.cores = 1, .workers_per_core = 1, .reserve_workers = reserves});
+        const refused_threads others({.number = 1 + static_cast<std::uint64_t>(reserves),
+                                      .lasting = true,
+                                      .all_threads = true});
         std::atomic<bool> waiting{false};
         std::atomic<int> foreign{0};
         const auto child = rt.operation("child", [&](int i) {
@@ -299,6 +314,7 @@ TEST_CASE("a_token_that_was_killed_with_its_operation_does_not_run_for_who_waits
         for (const bool paused : {false, true}) {
             INFO("paused ", paused);
             runtime rt(lonely());
+            const refused_threads none({.lasting = true, .all_threads = true});
             std::atomic<int> ran{0};
             std::atomic<bool> known{false};
             const auto child =
@@ -333,6 +349,7 @@ TEST_CASE("a_token_that_was_killed_with_its_operation_does_not_run_for_who_waits
 TEST_CASE("a_bulk_that_was_killed_with_its_operation_does_not_run_for_who_waits") {
     for (const bool alone : {false, true}) {
         runtime rt(lonely());
+        const refused_threads none({.lasting = true, .all_threads = true});
         std::atomic<int> ran{0};
         const auto child = rt.operation("child", [&](int) { ++ran; });
         const auto outer = rt.operation("outer", alone ? serial() : operation_traits(), [&] {
