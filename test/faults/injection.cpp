@@ -111,11 +111,18 @@ void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) no
     std::free(memory);
 }
 
+// That of the address sanitizer, if it is there: it must know each thread.
+extern "C" [[gnu::weak]] int __interceptor_pthread_create(pthread_t* thread,
+                                                          const pthread_attr_t* attributes,
+                                                          void* (*start)(void*), void* argument);
+
 // Found before the one of the C library, by the library and by everything else.
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                               void* (*start)(void*), void* argument) noexcept {
     using function = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
     if (tokengate::test::threads.refuses()) return EAGAIN;
-    static const auto next = reinterpret_cast<function>(dlsym(RTLD_NEXT, "pthread_create"));
+    static const auto next = __interceptor_pthread_create != nullptr
+                                 ? function{__interceptor_pthread_create}
+                                 : reinterpret_cast<function>(dlsym(RTLD_NEXT, "pthread_create"));
     return next(thread, attributes, start, argument);
 }
