@@ -36,15 +36,6 @@ std::string name_of(const token_node& node) {
                          "finish it. Wait for it in the parent process");
 }
 
-[[noreturn]] void throw_crowded(const token_node& node, const worker& waiter) {
-    throw resource_error(
-        name_of(node) + " cannot be waited for: all threads of domain " +
-        std::to_string(waiter.domain_index()) + ", " + std::to_string(most_beyond) +
-        " more than its workers and reserve_workers, wait in isolation or for their turn, and "
-        "nobody is left to run what they wait for. Let fewer tokens wait in that way at once "
-        "(in_flight_limit), or without isolation, or let a coroutine await them");
-}
-
 bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     for (int i = 0; i < pauses_before_sleep; ++i) {
         if (is_terminal(node.state.phase())) return true;
@@ -79,7 +70,6 @@ bool sleep_until_terminal(token_node& node, std::optional<steady_ns> deadline) {
     if (!(deadline && is_share(node)) && self->run_awaited(node)) return true;
     const wait_end end = self->wait_for(node, deadline);
     if (end == wait_end::deadlock) throw_deadlock(node);
-    if (end == wait_end::crowded) throw_crowded(node, *self);
     return end == wait_end::terminal;
 }
 
@@ -132,7 +122,7 @@ void join(token_node& node) {
             callable_returned.cancel();
             return;
         }
-        if (!asleep) asleep.emplace();
+        if (!asleep) asleep.emplace(blocked_by::tokens);
         callable_returned.wait(ticket);
     }
 }
@@ -144,20 +134,23 @@ void tell_joiners() noexcept {
 }
 
 // Whether or not anybody can be had to stand in.
-blocking_section::blocking_section(blocked_by cause) noexcept : owner_(worker::current()) {
-    if (owner_ != nullptr) {
-        static_cast<void>(owner_->begin_blocking());
-    } else {
+blocking_section::blocking_section(blocked_by cause) noexcept
+    : owner_(worker::current()), cause_(cause) {
+    if (owner_ == nullptr) {
         guest_post::begin_blocking(cause);
+        return;
     }
+    static_cast<void>(owner_->begin_blocking());
+    if (cause == blocked_by::tokens) owner_->owner().begin_token_wait();
 }
 
 blocking_section::~blocking_section() {
-    if (owner_ != nullptr) {
-        owner_->end_blocking();
-    } else {
-        guest_post::end_blocking();
+    if (owner_ == nullptr) {
+        guest_post::end_blocking(cause_);
+        return;
     }
+    if (cause_ == blocked_by::tokens) owner_->owner().end_token_wait();
+    owner_->end_blocking();
 }
 
 std::string seed_of_chain(const token_node& node) {

@@ -21,7 +21,8 @@ namespace tokengate {
 /// Any thread may call it; outside of tokens it just calls `body`. Cost: waking a thread, some ten
 /// microseconds, the first time in a domain starting one. If there are `reserve_workers` blocked
 /// tokens in the domain already, or the system gives no thread, `body` runs all the same, and the
-/// domain has one worker less meanwhile.
+/// domain has one worker less meanwhile; but not none, while a token waits in isolation for
+/// another.
 /// @throws what `body` throws
 template <std::invocable Body>
 decltype(auto) blocking(Body&& body) {

@@ -42,8 +42,7 @@ class operation_error : public error {
     using error::error;
 };
 
-/// The system refused a resource that the runtime needs: a worker thread, memory for its lanes. Or
-/// all threads that a domain may have wait in isolation, and one of them has to give up.
+/// The system refused a resource that the runtime needs: a worker thread, memory for its lanes.
 class resource_error : public error {
   public:
     using error::error;

@@ -25,11 +25,10 @@ namespace tokengate {
 /// what is created on this worker while that runs. For callers that hold a lock, or other state
 /// that a foreign token must not meet. While nothing of that may run, the worker blocks, and a
 /// reserve worker stands in for it; one beyond `reserve_workers`, up to 256 of them, rather than
-/// leave nobody in the domain to run what is waited for. If they all wait, too, one of the waits
-/// throws resource_error. Does the lock keep others from running the awaited token? Then
-/// that must be able to run on this worker: a token of the same chain, or of a class whose range
-/// includes this domain; or the others must take the lock inside tokengate::blocking(). From
-/// apps/examples/waiting.cpp:
+/// leave nobody in a domain to run what is waited for. Does the lock keep others from running the
+/// awaited token? Then that must be able to run on this worker: a token of the same chain, or of a
+/// class whose range includes this domain; or the others must take the lock inside
+/// tokengate::blocking(). From apps/examples/waiting.cpp:
 /// @code
 /// const std::scoped_lock guard(books);  // no other token may run on top of this one
 /// balance += quote(item).get(tg::isolated);
@@ -168,7 +167,7 @@ class token_handle {
     /// Blocks until the token is terminal, whatever its outcome. A worker runs other tokens
     /// meanwhile. Never throws the token's own exception.
     /// @throws runtime_forked in a child process that has no workers; deadlock if the wait could
-    ///         never end; resource_error if all threads of a domain wait in isolation
+    ///         never end
     void wait() const { wait_terminal(node("wait"), helping::anything); }
 
     /// The same, but a worker runs no foreign token meanwhile: see tokengate::isolated.

@@ -88,13 +88,6 @@ void arena_pool::run(unsigned width, const std::function<void()>& body) noexcept
 
 unsigned arena_pool::concurrency_here() noexcept { return concurrency_of_user; }
 
-std::size_t arena_pool::idle() const {
-    const std::scoped_lock guard(lock_);
-    std::size_t sum = 0;
-    for (const auto& each : idle_) sum += each.second.size();
-    return sum;
-}
-
 }  // namespace tokengate::detail
 
 namespace tokengate::this_token {

@@ -37,9 +37,6 @@ class arena_pool {
     /// of; 0: it is in none.
     [[nodiscard]] static unsigned concurrency_here() noexcept;
 
-    /// How many there are that nobody uses. For tests.
-    [[nodiscard]] std::size_t idle() const;
-
   private:
     struct wide_arena {
         wide_arena(crew& owner, unsigned home, domain_info together, bool pin);

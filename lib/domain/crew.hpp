@@ -31,13 +31,6 @@
 
 namespace tokengate::detail {
 
-/// Whether a domain that was deserted has somebody again who takes tokens out of its lanes.
-enum class relief : std::uint8_t {
-    found,    ///< it has, or was not deserted
-    refused,  ///< the system has no thread or memory for one
-    crowded,  ///< all that it may have are there, and blocked
-};
-
 /// All domains and workers of one runtime.
 ///
 /// Thread safety: everything but start() and join() may be called from any thread.
@@ -115,13 +108,27 @@ class crew {
     /// there is none to be had. Whatever the answer, step_back() ends it.
     [[nodiscard]] bool stand_in(unsigned domain_index) noexcept;
 
-    /// The same beyond `reserve_workers`, for waits that may need this domain to end: who is about
-    /// to sleep in one calls it if its domain is deserted.
-    /// @param waiter  a worker that can give up its wait; it must, if the answer is `crowded`
-    [[nodiscard]] relief stand_in_beyond(unsigned domain_index, const worker* waiter) noexcept;
+    /// While one lives, somebody of this crew waits for a token, takes nothing out of lanes, and
+    /// may need any domain to go on: none is left deserted, as long as there are threads to be had.
+    /// To be made after stand_in().
+    class token_wait {
+      public:
+        explicit token_wait(crew& owner) noexcept : owner_(owner) { owner_.begin_token_wait(); }
+        ~token_wait() { owner_.end_token_wait(); }
+        token_wait(const token_wait&) = delete;
+        token_wait& operator=(const token_wait&) = delete;
+
+      private:
+        crew& owner_;
+    };
+    void begin_token_wait() noexcept;
+    void end_token_wait() noexcept;
+
+    /// Has a thread beyond `reserve_workers` stand in for each deserted domain.
+    void relieve() noexcept;
 
     /// True if all workers of this domain are blocked: nobody is left who takes anything out of its
-    /// lanes. Those hear when that comes about.
+    /// lanes. Those hear when that comes about, unless somebody can be had beyond the reserves.
     [[nodiscard]] bool is_deserted(unsigned domain_index) const noexcept;
 
     /// The worker goes on: a thread that stands in may rest when it has finished its token.
@@ -274,6 +281,7 @@ class crew {
     [[nodiscard]] worker* claim_in(unsigned home, unsigned worker_hint) noexcept;
     void wake_everybody() noexcept;
     [[nodiscard]] bool find_stand_in(domain& home) noexcept;
+    [[nodiscard]] bool stand_in_beyond(domain& home) noexcept;
     [[nodiscard]] bool raise_reserve(domain& home, unsigned most) noexcept;
     [[nodiscard]] std::size_t standing_in(const domain& home) const noexcept;
     void count_standing(const worker& reserve, int change) noexcept;
@@ -294,7 +302,8 @@ class crew {
     std::vector<std::unique_ptr<domain>> domains_;
     /// Reserves that stand in, of all domains: while there are none, nobody looks for idle ones.
     alignas(64) std::atomic<int> standing_in_{0};
-    std::atomic<int> beyond_{0};  ///< those of them that are beyond `reserve_workers`
+    std::atomic<int> beyond_{0};       ///< those of them that are beyond `reserve_workers`
+    std::atomic<int> token_waits_{0};  ///< see token_wait
     std::atomic<unsigned> visitors_{0};
     mutable std::mutex bind_lock_;
     std::vector<bind_failure> bind_failures_;  ///< under bind_lock_

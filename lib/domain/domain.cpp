@@ -14,7 +14,8 @@ unsigned guest_slots(const settings& chosen, const domain_info& info) {
 domain::domain(crew& owner, unsigned index, const settings& chosen, const topology& machine)
     : number(index),
       info(machine.domain(index)),
-      // Threads that are not workers may take tokens out too: those that kill.
+      // Threads that are not workers may take tokens out too: those that kill. Those beyond the
+      // reserves are not counted: the pages that they may lack the system has to give.
       box(chosen.mailbox_capacity,
           std::size_t{chosen.cores} * (chosen.workers_per_core + chosen.reserve_workers) + 1),
       arena(chosen.workers_per_core, guest_slots(chosen, info), info,

@@ -58,9 +58,6 @@ struct domain {
     std::vector<worker*> resting;  ///< under reserve_lock: reserves that stand in for nobody
     /// Reserves that stand in, less workers that are blocked. Written under reserve_lock.
     std::atomic<int> surplus{0};
-    /// Under reserve_lock: who has given up its wait because all others are blocked, until somebody
-    /// goes on.
-    const worker* gave_up = nullptr;
 
   private:
     std::unique_ptr<std::unique_ptr<worker>[]> workers_;  ///< room for all that there can be

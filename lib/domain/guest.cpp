@@ -33,17 +33,18 @@ void guest_post::begin_blocking(blocked_by cause) noexcept {
     const std::scoped_lock guard(this_post->lock_);
     crew* const owner = this_post->owner_;
     if (owner == nullptr) return;
-    const unsigned home = this_post->domain_;
     // Whether or not anybody can be had.
-    if (!owner->stand_in(home) && cause == blocked_by::tokens) {
-        static_cast<void>(owner->stand_in_beyond(home, nullptr));
-    }
+    static_cast<void>(owner->stand_in(this_post->domain_));
+    if (cause == blocked_by::tokens) owner->begin_token_wait();
 }
 
-void guest_post::end_blocking() noexcept {
+void guest_post::end_blocking(blocked_by cause) noexcept {
     if (!is_guest) return;
     const std::scoped_lock guard(this_post->lock_);
-    if (this_post->owner_ != nullptr) this_post->owner_->step_back(this_post->domain_);
+    crew* const owner = this_post->owner_;
+    if (owner == nullptr) return;
+    if (cause == blocked_by::tokens) owner->end_token_wait();
+    owner->step_back(this_post->domain_);
 }
 
 }  // namespace tokengate::detail

@@ -34,7 +34,7 @@ class guest_post {
     /// The calling thread is about to block. If it is a guest, a worker may wait inside oneTBB for
     /// what it does, and cannot run tokens meanwhile: a reserve stands in for that worker.
     static void begin_blocking(blocked_by cause) noexcept;
-    static void end_blocking() noexcept;
+    static void end_blocking(blocked_by cause) noexcept;
 
     [[nodiscard]] unsigned concurrency() const noexcept { return concurrency_; }
 

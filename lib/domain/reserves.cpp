@@ -5,6 +5,7 @@
 
 #include "domain/crew.hpp"
 #include "domain/worker.hpp"
+#include "sleep/fence.hpp"
 
 namespace tokengate::detail {
 
@@ -20,31 +21,44 @@ bool crew::stand_in(unsigned domain_index) noexcept {
     domain& home = at(domain_index);
     if (find_stand_in(home)) return true;
     if (!is_deserted(domain_index)) return false;
+    // Between what find_stand_in() has counted and the look; pairs with begin_token_wait().
+    full_fence();
+    if (token_waits_.load(std::memory_order_relaxed) > 0 && stand_in_beyond(home)) return true;
     // Those of them that count on others must not any more.
     const unsigned count = home.worker_count();
     for (unsigned i = 0; i < count; ++i) home.worker_at(i).wake.notify_all();
     return false;
 }
 
-relief crew::stand_in_beyond(unsigned domain_index, const worker* waiter) noexcept {
-    if (current_phase() == phase::forked) return relief::refused;
-    domain& home = at(domain_index);
+void crew::begin_token_wait() noexcept {
+    // Relaxed: ordered by the fence. Whoever leaves a domain deserted sees this wait, or this
+    // thread sees the domain.
+    token_waits_.fetch_add(1, std::memory_order_relaxed);
+    full_fence();
+    relieve();
+}
+
+// Relaxed: a wait that is seen for too long costs a thread at most.
+void crew::end_token_wait() noexcept { token_waits_.fetch_sub(1, std::memory_order_relaxed); }
+
+void crew::relieve() noexcept {
+    if (current_phase() == phase::forked) return;
+    for (const auto& home : domains_) {
+        if (is_deserted(home->number)) static_cast<void>(stand_in_beyond(*home));
+    }
+}
+
+// True if the domain is not deserted any more.
+bool crew::stand_in_beyond(domain& home) noexcept {
     const std::scoped_lock guard(home.reserve_lock);
     // Somebody else may have done it.
-    if (!is_deserted(domain_index)) return relief::found;
+    if (!is_deserted(home.number)) return true;
     // Under the lock: see join().
-    if (current_phase() >= phase::stopped) return relief::refused;
-    const unsigned most = settings_.reserve_workers + most_beyond;
-    if (raise_reserve(home, most)) {
-        // Relaxed: as in find_stand_in().
-        home.surplus.fetch_add(1, std::memory_order_relaxed);
-        return relief::found;
-    }
-    if (waiter == nullptr || standing_in(home) < most) return relief::refused;
-    // One is enough, and awake until it comes here again.
-    if (home.gave_up != nullptr && home.gave_up != waiter) return relief::refused;
-    home.gave_up = waiter;
-    return relief::crowded;
+    if (current_phase() >= phase::stopped) return false;
+    if (!raise_reserve(home, settings_.reserve_workers + most_beyond)) return false;
+    // Relaxed: as in find_stand_in().
+    home.surplus.fetch_add(1, std::memory_order_relaxed);
+    return true;
 }
 
 // Under the domain's reserve_lock.
@@ -76,6 +90,9 @@ bool crew::raise_reserve(domain& home, unsigned most) noexcept {
     try {
         if (standing_in(home) >= most) return false;
         if (home.resting.empty()) home.resting.push_back(&home.add_worker(*this, settings_));
+        // The lowest: those beyond `reserve_workers` only while they are needed.
+        std::iter_swap(std::ranges::min_element(home.resting, {}, &worker::index),
+                       home.resting.end() - 1);
         worker& reserve = *home.resting.back();
         count_standing(reserve, 1);
         if (reserve.stand_up()) {
@@ -123,7 +140,6 @@ void crew::step_back(unsigned domain_index) noexcept {
         // Relaxed: as in stand_in().
         home.surplus.store(home.surplus.load(std::memory_order_relaxed) + 1,
                            std::memory_order_relaxed);
-        home.gave_up = nullptr;
     }
     // One that is idle rests at once; it passes the claim on.
     if (worker* const claimed = claim_reserve(home)) claimed->wake.notify_one();

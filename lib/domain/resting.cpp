@@ -154,12 +154,24 @@ void worker::sleep_on_stack(event_count::ticket taken, std::optional<steady_ns> 
     if (!spin_until_woken(taken)) wake.park(taken, deadline);
 }
 
+// About to sleep, and take nothing out of lanes. What it waits for may need somebody who does, here
+// or in another domain. Alone is who tries what it can because there is none here.
+void worker::count_token_wait(std::optional<crew::token_wait>& counted, bool& alone) noexcept {
+    if (!counted) {
+        counted.emplace(crew_);
+    } else if (alone) {
+        crew_.relieve();
+    }
+    alone = alone && crew_.is_deserted(home_.number);
+}
+
 wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline) noexcept {
     const auto done = [&] { return is_terminal(awaited.state.phase()); };
     const auto late = [&] { return deadline && steady_now() >= *deadline; };
     // Too deep, or isolated: it sleeps, and somebody else does the work of its domain meanwhile. If
     // there is nobody, it goes deeper rather than wait for what it might have to do itself.
     std::optional<substitute> other;
+    std::optional<crew::token_wait> counted;
     bool alone = false;
     while (!done() && !late()) {
         const bool open = isolation_ == nullptr && (may_nest() || alone);
@@ -210,13 +222,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                 claims.emplace(*awaited.operation->aside, wake);
                 if (may_go_on(awaited, alone)) continue;
             }
-            // What it waits for may need somebody who takes tokens out of the lanes here.
-            if (alone) {
-                const relief other_still =
-                    crew_.stand_in_beyond(home_.number, deadline ? nullptr : this);
-                if (other_still == relief::crowded) return wait_end::crowded;
-                alone = other_still != relief::found;
-            }
+            count_token_wait(counted, alone);
         }
         sleep_on_stack(ticket, deadline);
         if (open) withdraw();
@@ -235,6 +241,7 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         if (!has_turn()) limits.reset();
     };
     std::optional<substitute> other;
+    std::optional<crew::token_wait> counted;
     while (!done(what)) {
         const bool open = alone && isolation_ == nullptr;
         if (open ? run_one() : help()) continue;
@@ -258,9 +265,8 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         } else if (!alone && crew_.is_deserted(home_.number)) {
             go_deeper();
             continue;
-        } else if (alone) {
-            // Nor can it give up: others wait for what it runs.
-            alone = crew_.stand_in_beyond(home_.number, nullptr) != relief::found;
+        } else {
+            count_token_wait(counted, alone);
         }
         sleep_on_stack(ticket, std::nullopt);
         if (open) withdraw();

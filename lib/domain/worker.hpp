@@ -80,7 +80,6 @@ enum class wait_end : std::uint8_t {
     terminal,  ///< the token is terminal
     late,      ///< the deadline passed
     deadlock,  ///< the token cannot end before this wait does
-    crowded,   ///< all threads that its domain may have are blocked, and somebody must go on
 };
 
 /// Where the deques of a worker were: what lies above was created since.
@@ -90,8 +89,8 @@ struct deque_marks {
 
 /// A worker of one domain. The loop: own deques, own mailbox, the deques of the other workers of
 /// its domain, then other domains by distance, then a short pause, then announce itself idle, spin,
-/// and park. A reserve worker does the same while it stands in for one that is blocked, and rests
-/// otherwise.
+/// and park. A reserve worker does the same while it stands in for one that is blocked, but looks
+/// at those deques before the mailbox, and rests otherwise.
 ///
 /// Members without a comment on threads belong to the worker's own thread.
 class alignas(64) worker {
@@ -343,6 +342,7 @@ class alignas(64) worker {
         const bool found_;
     };
 
+    void count_token_wait(std::optional<crew::token_wait>& counted, bool& alone) noexcept;
     void loop() noexcept;
     void rest_as_reserve() noexcept;
     [[nodiscard]] token_node* find() noexcept;

@@ -3,6 +3,7 @@
 /// Which workers have nothing to do. Protocol: README.md.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace tokengate::detail {
 class idle_set {
   public:
     explicit idle_set(std::size_t workers)
-        : word_count_((workers + bits - 1) / bits), words_(std::make_unique<word[]>(word_count_)) {}
+        : word_count_(std::max<std::size_t>(1, (workers + bits - 1) / bits)), words_(std::make_unique<word[]>(word_count_)) {}
 
     /// Puts a worker into the set. It must look for work afterwards, before it sleeps.
     void announce(std::size_t worker) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waits that block every thread of a domain, reserves included, for tokens that only it can run.
-#include <cstddef>
+#include <atomic>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,22 @@ void for_each_crowd(Body&& body) {
 
 /// Waits in a coroutine for a token.
 task<int> result_in_task(token<int> awaited) { co_return co_await awaited; }
+
+/// An anchor, and the domain that its tokens are kept in.
+struct place {
+    std::string anchor;
+    key_hold stays;
+};
+
+/// A place in another domain than that of a key.
+place other_than(runtime& rt, const key_hold& key) {
+    for (int i = 0;; ++i) {
+        const std::string name = "other " + std::to_string(i);
+        const auto op = rt.operation(name, {.sticky = sticky::by_anchor(name)}, [] {});
+        place found{name, op.hold()};
+        if (found.stays.domain() != key.domain()) return found;
+    }
+}
 
 /// Has so many leads in flight at once; each gives its number, and one more.
 template <class Lead>
@@ -115,8 +132,7 @@ TEST_CASE("as_many_tokens_may_wait_in_isolation_as_are_in_flight") {
     settle_locality(rt);
 }
 
-TEST_CASE("a_wait_that_would_leave_nobody_fails_when_all_threads_are_blocked") {
-    // What they wait for comes last, out of one lane: each needs a thread before it can go on.
+TEST_CASE("as_many_threads_stand_in_as_tokens_wait_for_what_lies_behind_them_all") {
     runtime rt({.cores = 1, .workers_per_core = 1, .reserve_workers = 0});
     hold gate;
     const auto held = rt.operation("held", [&] { gate.pass(); });
@@ -126,26 +142,72 @@ TEST_CASE("a_wait_that_would_leave_nobody_fails_when_all_threads_are_blocked") {
     REQUIRE(gate.await(1));
     std::optional<token<int>> last;
     const auto lead = rt.operation("lead", [&] { return next(*last).get(isolated); });
-    constexpr std::size_t threads = 1 + 256, count = threads + 50;
     std::vector<token<int>> made;
-    for (std::size_t i = 0; i < count; ++i) made.push_back(lead());
+    for (int i = 0; i < 256; ++i) made.push_back(lead());
     last = leaf();
     gate.release();
-    std::size_t failed = 0;
-    for (const auto& each : made) {
-        REQUIRE(ends(each));
-        if (each.state() == token_state::failed) {
-            CHECK_THROWS_WITH_AS(static_cast<void>(each.get()), doctest::Contains("domain 0"),
-                                 resource_error);
-            ++failed;
-        } else {
-            CHECK(each.get() == 1);
+    for (const auto& each : made) CHECK(result_of(each) == 1);
+    settle_locality(rt);
+}
+
+TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads") {
+    // Of its own domain, or of that in which the awaited token lies.
+    for (const bool same : {true, false}) {
+        for (const int reserves : {0, 1, 4}) {
+            INFO("the same domain ", same, ", ", reserves, " reserves");
+            runtime rt({.cores = 2, .workers_per_core = 1, .reserve_workers = reserves});
+            std::mutex shared;
+            hold gate;
+            const auto there = rt.operation("there", {.sticky = sticky::by_anchor("there")},
+                                            [](int n) { return n; });
+            const key_hold stays = there.hold();
+            const auto locks = rt.operation("locks", {.sticky = sticky::by_anchor("there")}, [&] {
+                blocking([&] { const std::scoped_lock guard(shared); });
+            });
+            const auto body = [&] {
+                const std::scoped_lock guard(shared);
+                gate.pass();
+                return there(7).get(isolated);
+            };
+            const place elsewhere = other_than(rt, stays);
+            const std::string anchor = same ? "there" : elsewhere.anchor;
+            const auto lead = rt.operation("lead", {.sticky = sticky::by_anchor(anchor)}, body);
+            const token<int> waits = lead();
+            REQUIRE(gate.await(1));
+            std::vector<token<void>> made;
+            for (int i = 0; i < 2 * (reserves + 2); ++i) made.push_back(locks());
+            gate.release();
+            CHECK(result_of(waits) == 7);
+            for (const auto& each : made) REQUIRE(ends(each));
+            settle(rt);
         }
     }
-    CHECK(result_of(*last) == 1);
-    // One of them always goes on.
-    CHECK(failed == count - (threads - 1));
-    settle_locality(rt);
+}
+
+TEST_CASE("a_join_does_not_keep_its_domain_from_what_the_joined_callable_waits_for") {
+    for (const int reserves : {0, 1}) {
+        runtime rt({.cores = 2, .workers_per_core = 1, .reserve_workers = reserves});
+        const auto there =
+            rt.operation("there", {.sticky = sticky::by_anchor("there")}, [] { return 7; });
+        const key_hold stays = there.hold();
+        hold gate;
+        std::atomic<int> found{0};
+        const auto killed =
+            rt.operation("killed", {.sticky = sticky::by_anchor(other_than(rt, stays))}, [&] {
+                gate.pass();
+                found = there().get(isolated);
+            });
+        const token<void> joined = killed();
+        REQUIRE(gate.await(1));
+        const auto joins = rt.operation("joins", {.sticky = sticky::by_anchor("there")}, [&] {
+            joined.kill();
+            gate.release();
+            joined.join();
+            return found.load();
+        });
+        CHECK(result_of(joins()) == 7);
+        settle(rt);
+    }
 }
 
 }  // namespace tokengate::test

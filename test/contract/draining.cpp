@@ -83,11 +83,28 @@ TEST_CASE("a_drained_runtime_is_idle_and_opens_again") {
     rt.resume();
     CHECK(rt.running());
     REQUIRE(ends(op()));
-    rt.drain();
+    CHECK(rt.drain_for(10s));
+    CHECK_FALSE(rt.running());
     rt.stop();
     rt.resume();  // does not open what has stopped
     CHECK_THROWS_AS(op(), runtime_stopped);
     rt.start();
+    REQUIRE(ends(op()));
+    settle_locality(rt);
+}
+
+TEST_CASE("a_runtime_that_is_not_idle_in_time_goes_on_draining") {
+    runtime rt({.cores = 2});
+    hold gate;
+    const auto op = rt.operation("op", [&] { gate.pass(); });
+    const token<void> busy = op();
+    REQUIRE(gate.await(1));
+    CHECK_FALSE(rt.drain_for(1ms));
+    CHECK_THROWS_AS(op(), runtime_stopped);
+    gate.release();
+    CHECK(rt.drain_for(10s));
+    CHECK(busy.done());
+    rt.resume();
     REQUIRE(ends(op()));
     settle_locality(rt);
 }

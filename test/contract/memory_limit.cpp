@@ -65,6 +65,31 @@ TEST_CASE("a_memory_limit_holds_for_all_operations_together") {
     }
 }
 
+TEST_CASE("a_dependent_counts_with_what_it_was_called_with_before_its_inputs_are_there") {
+    constexpr std::size_t large = 50'000;
+    runtime rt({.cores = 2, .memory_limit = 200'000});
+    hold gate;
+    const auto slow = rt.operation("slow", [&] {
+        gate.pass();
+        return std::string(large, 'y');
+    });
+    const auto both =
+        rt.operation("both", [](const std::string& known, const std::string& awaited) {
+            return known.size() + awaited.size();
+        });
+    const token<std::string> input = slow();
+    REQUIRE(gate.await(1));
+    const std::uint64_t before = rt.stats().memory_bytes;
+    const token<std::size_t> waits = both(std::string(large, 'x'), input);
+    CHECK(rt.stats().memory_bytes >= before + large);
+    CHECK_FALSE(both.try_call(std::string(3 * large, 'x'), input));
+    CHECK_THROWS_AS(both(std::string(5 * large, 'x'), input), call_refused);
+    gate.release();
+    CHECK(result_of(waits) == 2 * large);
+    settle_locality(rt);
+    CHECK(rt.stats().memory_bytes == 0);
+}
+
 TEST_CASE("recursion_at_a_memory_limit_goes_on") {
     for (const int cores : small_widths) {
         runtime rt({.cores = cores, .memory_limit = 1000});

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A runtime that cannot have what it needs to begin.
+#include <unistd.h>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -53,6 +55,22 @@ TEST_CASE("a_runtime_that_shows_its_settings_without_memory_for_them_leaves_no_t
         if (std::freopen("/dev/null", "w", stderr) == nullptr) return 1;
         construct_at_each_fault(false);
         return 0;
+    });
+    CHECK(end == "exit 0");
+}
+
+TEST_CASE("a_runtime_shows_its_settings_if_it_is_asked_to") {
+    const clean_hwloc_environment clean;
+    const scoped_variable shown("TOKENGATE_DISPLAY_ENV", "1");
+    const std::string end = in_child([] {
+        const std::string name = "/tmp/tokengate-settings-" + std::to_string(getpid());
+        if (std::freopen(name.c_str(), "w+", stderr) == nullptr) return 1;
+        { const runtime rt(small_machine()); }
+        std::rewind(stderr);
+        std::string text(1 << 16, '\0');
+        text.resize(std::fread(text.data(), 1, text.size(), stderr));
+        std::remove(name.c_str());
+        return text.find("reserve_workers") == std::string::npos ? 2 : 0;
     });
     CHECK(end == "exit 0");
 }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waits that block every thread of a domain: who stands in, also beyond `reserve_workers`, and who
-// gives up. lib/domain/README.md ("Reserve workers") explains it with the same words; the code is in
+// Waits that block every thread of a domain: who stands in, also beyond `reserve_workers`.
+// lib/domain/README.md ("Reserve workers") explains it with the same words; the code is in
 // lib/domain/reserves.cpp and resting.cpp (wait_for).
 //
 // The lane of a domain holds leads, and behind them the one token that all of them wait for in
-// isolation. With -DBLOCKER, before it a token inside tokengate::blocking(), for which nobody is
-// started beyond the reserves, until the leads have ended.
+// isolation. With -DBLOCKER, before it a token inside tokengate::blocking(), for as long as the leads
+// have not ended: they hold a lock that it wants. With -DGUEST, also somebody waits for the awaited
+// token who is no worker, looks at nothing any more once he sleeps, and holds the lock, too.
 //
-// What is proved, for every interleaving:
-//   - every lead ends (one that slept on would be a deadlock);
-//   - none gives up while there is a thread, and no more give up than must (the assert in `judge`);
-//   - in the end nobody too many works, and nobody too few (the assert on `surplus`).
+// What is proved, for every interleaving: all waits end (one that slept on would be a deadlock), and
+// in the end nobody too many works, and nobody too few (the assert on `surplus`).
 //
-// What is done under the domain's reserve_lock is one step. What is stored there is seen at once: who
-// takes a ticket after a notice sees what was stored before it.
+// What is done under the domain's reserve_lock is one step. `surplus` and `waits` are
+// seen at once: a fence follows each of them before the other is looked at. Who takes a ticket after
+// a notice sees what was stored before it.
 //
-// Sizes: -DWORKERS=n, -DRESERVES=n, -DBEYOND=n, -DLEADS=n.
+// Sizes: -DWORKERS=n, -DRESERVES=n, -DBEYOND=n, -DLEADS=n: fewer leads and blockers than threads.
 
 #ifndef WORKERS
 #define WORKERS 1
@@ -30,7 +30,6 @@
 #define LEADS 3
 #endif
 #define THREADS (WORKERS + RESERVES + BEYOND)
-#define NOBODY 255
 
 mtype = { lead, awaited, blocker };
 chan lane = [LEADS + 2] of { mtype };
@@ -38,11 +37,13 @@ chan lane = [LEADS + 2] of { mtype };
 bool stands[THREADS];  // a worker always; a reserve while it stands in
 byte standing = 0;     // reserves that do
 short surplus = 0;     // of those, over threads that are blocked
-byte gave_up = NOBODY;
 bool told[THREADS];    // somebody has notified its event count since it looked
 bool done = false;     // the awaited token is terminal
 byte ended = 0;        // leads
-byte failed = 0;       // those of them that gave up
+byte waits = 0;        // counted waits for tokens
+#ifdef GUEST
+bool left = false;     // the guest has gone on
+#endif
 
 #define DESERTED (surplus <= -WORKERS)
 
@@ -69,26 +70,6 @@ inline raise_reserve() {
     other = 0
 }
 
-inline stand_in() {
-    atomic {
-        if
-        :: surplus > 0 -> surplus--; alone = false
-        :: surplus <= 0 && standing < RESERVES -> raise_reserve(); alone = false
-        :: else -> surplus--; alone = true
-        fi
-    }
-#ifndef BROKEN_NO_NOTICE
-    if
-    :: alone && DESERTED -> notify_all()
-    :: else
-    fi
-#endif
-}
-
-inline step_back() {
-    atomic { surplus++; gave_up = NOBODY }
-}
-
 #ifdef BROKEN_NOBODY_BEYOND
 #define MOST RESERVES
 #else
@@ -98,33 +79,54 @@ inline step_back() {
 inline stand_in_beyond() {
     atomic {
         if
-        :: !DESERTED -> alone = false
         :: DESERTED && standing < MOST ->
             raise_reserve();
 #ifndef BROKEN_NOT_COUNTED
-            surplus++;
+            surplus++
 #endif
-            alone = false
-        :: DESERTED && standing >= MOST ->
-#ifdef BROKEN_NOBODY_GIVES_UP
-            skip
-#else
-            if
-#ifndef BROKEN_ALL_GIVE_UP
-            :: gave_up != NOBODY && gave_up != me -> skip
-            :: gave_up == NOBODY || gave_up == me ->
-#else
-            :: true ->
-#endif
-                gave_up = me; failed++; crowded = true
-            fi
-#endif
+        :: else
         fi
     }
 }
 
+inline stand_in() {
+    atomic {
+        if
+        :: surplus > 0 -> surplus--; alone = false
+        :: surplus <= 0 && standing < RESERVES -> raise_reserve(); alone = false
+        :: else -> surplus--; alone = true
+        fi
+    }
+    if
+#ifndef BROKEN_WAITS_ARE_NOT_SEEN
+    :: alone && DESERTED && waits > 0 -> stand_in_beyond()
+#endif
+    :: else
+    fi;
+    if
+    :: alone && DESERTED -> notify_all()
+    :: else
+    fi
+}
+
+inline step_back() {
+    surplus++
+}
+
+inline begin_token_wait() {
+#ifdef BROKEN_LOOKS_BEFORE_IT_COUNTS
+    stand_in_beyond();
+    waits++
+#else
+    waits++;
+    stand_in_beyond()
+#endif
+}
+
+inline end_token_wait() { waits-- }
+
 inline wait_in_isolation() {
-    crowded = false;
+    counted = false;
     stand_in();
     do
     :: done -> break
@@ -135,22 +137,16 @@ inline wait_in_isolation() {
         :: else
         fi;
         if
-#ifndef BROKEN_NO_SECOND_LOOK
-        :: !alone && DESERTED -> alone = true
-#endif
-        :: else ->
-            if
-            :: alone ->
-                stand_in_beyond();
-                if
-                :: crowded -> break
-                :: else
-                fi
-            :: else
-            fi;
-            told[me]  // it sleeps
-        fi
+        :: !counted -> begin_token_wait(); counted = true
+        :: counted && DESERTED -> stand_in_beyond()
+        :: else
+        fi;
+        told[me]  // it sleeps
     od;
+    if
+    :: counted -> end_token_wait()
+    :: else
+    fi;
     step_back();
     ended++
 }
@@ -159,7 +155,7 @@ proctype thread(byte me) {
     mtype what;
     byte other = 0;
     bool alone;
-    bool crowded;
+    bool counted;
 end:
     do
     :: atomic { stands[me] && lane?[what] -> lane?what };
@@ -168,6 +164,9 @@ end:
         :: what == awaited -> done = true; notify_all()
         :: what == blocker ->
             stand_in();
+#ifdef GUEST
+            left;
+#endif
             ended == LEADS;
             step_back()
         fi
@@ -176,34 +175,48 @@ end:
     od
 }
 
-// Leads that can wait at once, while one thread goes on.
-#ifdef BLOCKER
-#define ROOM (THREADS - 2)
-#else
-#define ROOM (THREADS - 1)
+#ifdef GUEST
+// In a task of a oneTBB algorithm: its worker waits for it, and runs no tokens.
+proctype guest() {
+    byte other = 0;
+    bool alone;
+    stand_in();
+    begin_token_wait();
+    done;
+    end_token_wait();
+    step_back();
+    stands[0] = true;
+    left = true
+}
 #endif
 
 proctype judge() {
     ended == LEADS;
-    assert(LEADS > ROOM || failed == 0);
-    assert(LEADS <= ROOM || failed <= LEADS - ROOM);
     // All is quiet.
     timeout;
-    assert(surplus == 0 && standing == 0)
+    assert(surplus == 0 && standing == 0 && waits == 0)
 }
 
 init {
     byte i;
     atomic {
-        for (i : 0 .. LEADS - 1) { lane!lead }
+        for (i : 0 .. THREADS - 1) { stands[i] = i < WORKERS }
+        i = 0
+    }
+#ifdef GUEST
+    stands[0] = false;
+    run guest();
+#endif
+    atomic {
+        do
+        :: i < LEADS -> lane!lead; i++
+        :: else -> break
+        od;
 #ifdef BLOCKER
         lane!blocker;
 #endif
         lane!awaited;
-        for (i : 0 .. THREADS - 1) {
-            stands[i] = i < WORKERS;
-            run thread(i)
-        }
+        for (i : 0 .. THREADS - 1) { run thread(i) }
         run judge()
     }
 }

@@ -13,6 +13,9 @@
 #include <stdexcept>
 #include <string>
 
+/// That of a build which counts what is reached: see `./dev test coverage`.
+extern "C" [[gnu::weak]] int __llvm_profile_write_file();
+
 namespace tokengate::test {
 
 /// Whether a child process may begin threads: the thread sanitizer's may not. For doctest::skip().
@@ -49,7 +52,9 @@ std::string in_child(Body&& body, unsigned seconds = 60) {
         } catch (...) {
             code = 121;
         }
-        // Nothing of the parent's is to be destroyed or flushed again.
+        // Nothing of the parent's is to be destroyed or flushed again; what was reached is to
+        // count.
+        if (__llvm_profile_write_file != nullptr) static_cast<void>(__llvm_profile_write_file());
         _exit(code);
     }
     int status = 0;

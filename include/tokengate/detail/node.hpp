@@ -277,7 +277,8 @@ class blocking_section {
     blocking_section& operator=(const blocking_section&) = delete;
 
   private:
-    worker* owner_ = nullptr;  ///< the worker that is blocked; null on other threads
+    worker* owner_;  ///< the worker that is blocked; null on other threads
+    blocked_by cause_;
 };
 
 /// Kills a token. True if this ended it; false if it was terminal already.
