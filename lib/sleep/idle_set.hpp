@@ -21,7 +21,8 @@ namespace tokengate::detail {
 class idle_set {
   public:
     explicit idle_set(std::size_t workers)
-        : word_count_(std::max<std::size_t>(1, (workers + bits - 1) / bits)), words_(std::make_unique<word[]>(word_count_)) {}
+        : word_count_(std::max<std::size_t>(1, (workers + bits - 1) / bits)),
+          words_(std::make_unique<word[]>(word_count_)) {}
 
     /// Puts a worker into the set. It must look for work afterwards, before it sleeps.
     void announce(std::size_t worker) noexcept {

@@ -160,6 +160,8 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
             hold gate;
             const auto there = rt.operation("there", {.sticky = sticky::by_anchor("there")},
                                             [](int n) { return n; });
+            const auto next = rt.operation("next", {.sticky = sticky::by_anchor("there")},
+                                           [](int n) { return n; });
             const key_hold stays = there.hold();
             const auto locks = rt.operation("locks", {.sticky = sticky::by_anchor("there")}, [&] {
                 blocking([&] { const std::scoped_lock guard(shared); });
@@ -167,7 +169,7 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
             const auto body = [&] {
                 const std::scoped_lock guard(shared);
                 gate.pass();
-                return there(7).get(isolated);
+                return next(there(7)).get(isolated);
             };
             const place elsewhere = other_than(rt, stays);
             const std::string anchor = same ? "there" : elsewhere.anchor;
