@@ -162,7 +162,7 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
                                             [](int n) { return n; });
             const auto next = rt.operation("next", {.sticky = sticky::by_anchor("there")},
                                            [](int n) { return n; });
-            const key_hold stays = there.hold();
+            const key_hold stays = there.hold(0);
             const auto locks = rt.operation("locks", {.sticky = sticky::by_anchor("there")}, [&] {
                 blocking([&] { const std::scoped_lock guard(shared); });
             });
@@ -194,8 +194,9 @@ TEST_CASE("a_join_does_not_keep_its_domain_from_what_the_joined_callable_waits_f
         const key_hold stays = there.hold();
         hold gate;
         std::atomic<int> found{0};
+        const place elsewhere = other_than(rt, stays);
         const auto killed =
-            rt.operation("killed", {.sticky = sticky::by_anchor(other_than(rt, stays))}, [&] {
+            rt.operation("killed", {.sticky = sticky::by_anchor(elsewhere.anchor)}, [&] {
                 gate.pass();
                 found = there().get(isolated);
             });
