@@ -69,26 +69,39 @@ token_node* worker::find() noexcept {
 }
 
 token_node* worker::find_at_home() noexcept {
+    if (reserve_) [[unlikely]]
+        return find_as_reserve();
     // Now and then the other way round, so that neither what this worker creates keeps it from its
     // mailbox for ever, nor the mailbox from the deque of one that is blocked.
     const bool turned = ++finds_ % turn_stride == 0;
+    if (turned) [[unlikely]] {
+        if (token_node* node = take_from_siblings()) return node;
+    } else if (token_node* node = pop_own(in_range_)) {
+        return node;
+    }
+    if (token_node* node = take_from_mailbox()) return node;
+    return turned ? pop_own(in_range_) : take_from_siblings();
+}
+
+// What the blocked have created comes before what is new: they may wait for it, and what is begun in
+// its stead may wait likewise, until all are blocked.
+token_node* worker::find_as_reserve() noexcept {
+    const bool turned = ++finds_ % turn_stride == 0;
     if (!turned) [[likely]] {
         if (token_node* node = pop_own(in_range_)) return node;
-    }
-    // What the blocked have created comes first for who stands in: they may wait for it, and others
-    // in its stead may wait likewise, until all are blocked.
-    const bool siblings_first = turned != reserve_;
-    if (siblings_first) [[unlikely]] {
         if (token_node* node = take_from_siblings()) return node;
+        return take_from_mailbox();
     }
+    if (token_node* node = take_from_mailbox()) return node;
+    if (token_node* node = take_from_siblings()) return node;
+    return pop_own(in_range_);
+}
+
+token_node* worker::take_from_mailbox() noexcept {
     if (at_home_.row_of != nullptr) {
         if (token_node* node = take_in_row(at_home_)) return node;
     }
-    if (token_node* node = take_from(home_, all_lanes, at_home_)) return node;
-    if (turned) [[unlikely]] {
-        if (token_node* node = pop_own(in_range_)) return node;
-    }
-    return siblings_first ? nullptr : take_from_siblings();
+    return take_from(home_, all_lanes, at_home_);
 }
 
 token_node* worker::take_from_siblings() noexcept {

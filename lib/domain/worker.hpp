@@ -347,6 +347,8 @@ class alignas(64) worker {
     void rest_as_reserve() noexcept;
     [[nodiscard]] token_node* find() noexcept;
     [[nodiscard]] token_node* find_at_home() noexcept;
+    [[gnu::noinline, nodiscard]] token_node* find_as_reserve() noexcept;
+    [[gnu::always_inline, nodiscard]] inline token_node* take_from_mailbox() noexcept;
     [[nodiscard]] token_node* take_from_siblings() noexcept;
     [[nodiscard]] token_node* find_elsewhere() noexcept;
     [[gnu::always_inline, nodiscard]] inline token_node* pop_own(deque_mask kinds) noexcept;
