@@ -83,8 +83,8 @@ token_node* worker::find_at_home() noexcept {
     return turned ? pop_own(in_range_) : take_from_siblings();
 }
 
-// What the blocked have created comes before what is new: they may wait for it, and what is begun in
-// its stead may wait likewise, until all are blocked.
+// What the blocked have created comes before what is new: they may wait for it, and what is begun
+// in its stead may wait likewise, until all are blocked.
 token_node* worker::find_as_reserve() noexcept {
     const bool turned = ++finds_ % turn_stride == 0;
     if (!turned) [[likely]] {
