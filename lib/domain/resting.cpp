@@ -154,8 +154,9 @@ void worker::sleep_on_stack(event_count::ticket taken, std::optional<steady_ns> 
     if (!spin_until_woken(taken)) wake.park(taken, deadline);
 }
 
-// About to sleep, and take nothing out of lanes. What it waits for may need somebody who does, here
-// or in another domain. Alone is who tries what it can because there is none here.
+// About to sleep in a wait that stays isolated: it will take nothing out of lanes, whoever blocks.
+// What it waits for may need somebody who does, here or in another domain. Alone is who tries what
+// it can because there is none here.
 void worker::count_token_wait(std::optional<crew::token_wait>& counted, bool& alone) noexcept {
     if (!counted) {
         counted.emplace(crew_);
@@ -222,7 +223,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
                 claims.emplace(*awaited.operation->aside, wake);
                 if (may_go_on(awaited, alone)) continue;
             }
-            count_token_wait(counted, alone);
+            if (isolation_ != nullptr) count_token_wait(counted, alone);
         }
         sleep_on_stack(ticket, deadline);
         if (open) withdraw();
@@ -233,6 +234,7 @@ wait_end worker::wait_for(token_node& awaited, std::optional<steady_ns> deadline
 
 void worker::help_until(bool (*done)(const void*), const void* what,
                         const deque_marks& begun) noexcept {
+    const bool stays_isolated = isolation_ != nullptr || has_turn();
     std::optional<isolation> limits(std::in_place, *this, begun);
     // Nobody stands in: better deeper than not at all. But nothing foreign runs on top of a turn.
     bool alone = false;
@@ -265,7 +267,7 @@ void worker::help_until(bool (*done)(const void*), const void* what,
         } else if (!alone && crew_.is_deserted(home_.number)) {
             go_deeper();
             continue;
-        } else {
+        } else if (stays_isolated) {
             count_token_wait(counted, alone);
         }
         sleep_on_stack(ticket, std::nullopt);

@@ -38,6 +38,11 @@ void for_each_crowd(Body&& body) {
 /// Waits in a coroutine for a token.
 task<int> result_in_task(token<int> awaited) { co_return co_await awaited; }
 
+/// Of tokens that run where their anchor is, which may be any domain.
+operation_traits kept_at(const std::string& anchor) {
+    return {.weight = weight::heavy, .sticky = sticky::by_anchor(anchor)};
+}
+
 /// An anchor, and the domain that its tokens are kept in.
 struct place {
     std::string anchor;
@@ -48,7 +53,7 @@ struct place {
 place other_than(runtime& rt, const key_hold& key) {
     for (int i = 0;; ++i) {
         const std::string name = "other " + std::to_string(i);
-        const auto op = rt.operation(name, {.sticky = sticky::by_anchor(name)}, [] {});
+        const auto op = rt.operation(name, kept_at(name), [] {});
         place found{name, op.hold()};
         if (found.stays.domain() != key.domain()) return found;
     }
@@ -158,12 +163,10 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
             runtime rt({.cores = 2, .workers_per_core = 1, .reserve_workers = reserves});
             std::mutex shared;
             hold gate;
-            const auto there = rt.operation("there", {.sticky = sticky::by_anchor("there")},
-                                            [](int n) { return n; });
-            const auto next = rt.operation("next", {.sticky = sticky::by_anchor("there")},
-                                           [](int n) { return n; });
+            const auto there = rt.operation("there", kept_at("there"), [](int n) { return n; });
+            const auto next = rt.operation("next", kept_at("there"), [](int n) { return n; });
             const key_hold stays = there.hold(0);
-            const auto locks = rt.operation("locks", {.sticky = sticky::by_anchor("there")}, [&] {
+            const auto locks = rt.operation("locks", kept_at("there"), [&] {
                 blocking([&] { const std::scoped_lock guard(shared); });
             });
             const auto body = [&] {
@@ -173,7 +176,7 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
             };
             const place elsewhere = other_than(rt, stays);
             const std::string anchor = same ? "there" : elsewhere.anchor;
-            const auto lead = rt.operation("lead", {.sticky = sticky::by_anchor(anchor)}, body);
+            const auto lead = rt.operation("lead", kept_at(anchor), body);
             const token<int> waits = lead();
             REQUIRE(gate.await(1));
             std::vector<token<void>> made;
@@ -189,20 +192,18 @@ TEST_CASE("a_lock_that_a_token_holds_while_it_waits_may_block_all_other_threads"
 TEST_CASE("a_join_does_not_keep_its_domain_from_what_the_joined_callable_waits_for") {
     for (const int reserves : {0, 1}) {
         runtime rt({.cores = 2, .workers_per_core = 1, .reserve_workers = reserves});
-        const auto there =
-            rt.operation("there", {.sticky = sticky::by_anchor("there")}, [] { return 7; });
+        const auto there = rt.operation("there", kept_at("there"), [] { return 7; });
         const key_hold stays = there.hold();
         hold gate;
         std::atomic<int> found{0};
         const place elsewhere = other_than(rt, stays);
-        const auto killed =
-            rt.operation("killed", {.sticky = sticky::by_anchor(elsewhere.anchor)}, [&] {
-                gate.pass();
-                found = there().get(isolated);
-            });
+        const auto killed = rt.operation("killed", kept_at(elsewhere.anchor), [&] {
+            gate.pass();
+            found = there().get(isolated);
+        });
         const token<void> joined = killed();
         REQUIRE(gate.await(1));
-        const auto joins = rt.operation("joins", {.sticky = sticky::by_anchor("there")}, [&] {
+        const auto joins = rt.operation("joins", kept_at("there"), [&] {
             joined.kill();
             gate.release();
             joined.join();
