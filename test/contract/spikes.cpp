@@ -159,8 +159,12 @@ TEST_CASE("a_token_whose_arguments_are_a_spike_waits_in_quarantine_until_somebod
                     CHECK(large_ones == 1);
                     CHECK(op.stats().wait->count == 7);
                 } else {
+                    // In a line, the next one's turn comes meanwhile: then a worker kills it.
+                    const bool in_line = op.name() == "serial";
+                    REQUIRE(eventually([&] { return in_line || op.stats().set_aside == 2; }));
                     const std::size_t dead = op.cancel("too large");
-                    CHECK(dead == 2);
+                    CHECK(dead >= (in_line ? 1 : 2));
+                    CHECK(dead <= 2);
                     CHECK_THROWS_AS(big.get(), token_killed);
                     CHECK_THROWS_AS(next.get(), token_killed);
                     CHECK(ran == 0);
