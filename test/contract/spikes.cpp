@@ -163,7 +163,7 @@ TEST_CASE("a_token_whose_arguments_are_a_spike_waits_in_quarantine_until_somebod
                     const bool in_line = op.name() == "serial";
                     REQUIRE(eventually([&] { return in_line || op.stats().set_aside == 2; }));
                     const std::size_t dead = op.cancel("too large");
-                    CHECK(dead >= (in_line ? 1 : 2));
+                    CHECK(dead >= (in_line ? 1U : 2U));
                     CHECK(dead <= 2);
                     CHECK_THROWS_AS(big.get(), token_killed);
                     CHECK_THROWS_AS(next.get(), token_killed);
