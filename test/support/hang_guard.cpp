@@ -13,7 +13,7 @@
 
 namespace {
 
-/// The longest that one test case may take, on a busy machine and in its long form.
+/// The longest that one test case may take, on a busy machine and in its long form; 0: for ever.
 std::chrono::seconds limit() {
     if (const char* wanted = std::getenv("TOKENGATE_HANG_LIMIT")) {
         return std::chrono::seconds(std::strtoul(wanted, nullptr, 10));
@@ -56,7 +56,7 @@ class hang_guard final : public doctest::IReporter {
     explicit hang_guard(const doctest::ContextOptions&) {}
 
     void test_case_start(const doctest::TestCaseData& test) override {
-        watch_.emplace(test.m_name);
+        if (limit().count() > 0) watch_.emplace(test.m_name);
     }
     void test_case_end(const doctest::CurrentTestCaseStats&) override { watch_.reset(); }
 
