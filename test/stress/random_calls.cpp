@@ -244,10 +244,11 @@ class driver {
     /// A token that gets its result, if it has one.
     void go_on_with(const held& one) {
         one.must->alone = false;
-        const std::optional<int> value = one.must->killed ? std::nullopt : one.must->value;
+        const bool has_result = one.must->value.has_value() && !one.must->killed;
+        const int value = one.must->value.value_or(0);
         token<int> next = one.handle.then(all_.plus_one);
-        if (value) {
-            keep(std::move(next), *value + 1, {.completed = 1});
+        if (has_result) {
+            keep(std::move(next), value + 1, {.completed = 1});
         } else {
             keep(std::move(next), std::nullopt, {.failed = 1});
         }
