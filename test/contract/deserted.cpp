@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waits that block every thread of a domain, reserves included, for tokens that only it can run.
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <optional>
 #include <string>

@@ -173,6 +173,7 @@ TEST_CASE("a_token_whose_arguments_are_a_spike_waits_in_quarantine_until_somebod
                 settle(rt);
                 CHECK_FALSE(op.paused());
                 CHECK(op.stats().executions == (resumes ? 7 : 5));
+                CHECK(op.stats().counts.killed == (resumes ? 0 : 2));
                 CHECK(op.stats().spikes == 1);
                 CHECK(op.stats().retries == 0);
             }

@@ -63,13 +63,12 @@ TEST_CASE("a_runtime_shows_its_settings_if_it_is_asked_to") {
     const clean_hwloc_environment clean;
     const scoped_variable shown("TOKENGATE_DISPLAY_ENV", "1");
     const std::string end = in_child([] {
-        const std::string name = "/tmp/tokengate-settings-" + std::to_string(getpid());
-        if (std::freopen(name.c_str(), "w+", stderr) == nullptr) return 1;
+        std::FILE* const file = std::tmpfile();
+        if (file == nullptr || dup2(fileno(file), STDERR_FILENO) < 0) return 1;
         { const runtime rt(small_machine()); }
-        std::rewind(stderr);
+        std::rewind(file);
         std::string text(1 << 16, '\0');
-        text.resize(std::fread(text.data(), 1, text.size(), stderr));
-        std::remove(name.c_str());
+        text.resize(std::fread(text.data(), 1, text.size(), file));
         return text.find("reserve_workers") == std::string::npos ? 2 : 0;
     });
     CHECK(end == "exit 0");
