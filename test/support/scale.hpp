@@ -24,14 +24,15 @@ inline constexpr bool sanitized = false;
 /// Numbers of domains over which promises are held.
 inline constexpr std::array<int, 5> widths{1, 2, 4, 8, 64};
 
-/// A size of the short form: a tenth under a sanitizer, TOKENGATE_STRESS times as much if set.
+/// A size of the short form, or TOKENGATE_STRESS times as much; a tenth under a sanitizer, if that
+/// is not set.
 inline std::size_t scaled(std::size_t size) {
     static const std::size_t factor = [] {
         const char* wanted = std::getenv("TOKENGATE_STRESS");
-        const unsigned long value = wanted == nullptr ? 1 : std::strtoul(wanted, nullptr, 10);
-        return value == 0 ? std::size_t{1} : static_cast<std::size_t>(value);
+        return wanted == nullptr ? 0 : std::size_t{std::strtoul(wanted, nullptr, 10)};
     }();
-    return (sanitized && size >= 1000 ? size / 10 : size) * factor;
+    if (factor != 0) return size * factor;
+    return sanitized && size >= 1000 ? size / 10 : size;
 }
 
 }  // namespace tokengate::test
