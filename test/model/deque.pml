@@ -6,7 +6,8 @@
 //   - each token that was pushed is taken exactly once, and nothing else is ever taken (asserts in
 //     `take`; the last assert in `init`);
 //   - whenever nothing moves any more, no token lies in the deque while a thief sleeps, even if the
-//     owner is busy for ever, and every thief that has taken a token too (the first assert there).
+//     owner is busy for ever, and every thief that has taken a token too (the first assert there);
+//   - each token is taken at last, and nobody goes round for ever (`ltl`).
 //
 // The owner does what it likes: it pushes and pops in any order, and at any time it stops, which is
 // being busy for ever. Each access to what threads share is one step, as with sequentially
@@ -45,6 +46,7 @@ bool unseen[2];  // announcements in their thieves' store buffers
 byte pushed = 0;       // tokens 0 .. pushed - 1
 byte taken = 0;        // one bit a token
 bool release = false;  // until then a token may run as long as it likes
+bool over = false;
 
 // --- memory ---------------------------------------------------------------------------------------
 
@@ -245,12 +247,36 @@ inline steal() {
     d_step { oldest = 0; behind = 0 }
 }
 
+#ifdef BROKEN_TRIES_WITH_WHAT_IT_HAS_SEEN
+// A compare-exchange that is tried again with the index that it has failed with.
+inline steal_until_it_succeeds() {
+    oldest = top;
+    behind = bottom;
+    if
+    :: d_step { nothing_at(oldest, behind) -> got = none }
+    :: !nothing_at(oldest, behind) ->
+        got = slot[at(oldest)];
+        do
+        :: d_step { top == oldest -> top++; take(got) }
+            break
+        :: top != oldest
+        od
+    fi;
+    oldest = 0;
+    behind = 0
+}
+#endif
+
 proctype thief(byte me) {
     byte oldest = 0, behind = 0, got = none;
     bool owes = false;
 
 awake:
+#ifdef BROKEN_TRIES_WITH_WHAT_IT_HAS_SEEN
+    steal_until_it_succeeds();
+#else
     steal();
+#endif
     if
     :: got == lost -> goto awake
     :: got != lost && got != none -> goto busy
@@ -333,5 +359,8 @@ init {
     assert(all_taken || !(idle[0] || idle[1]));
     release = true;
     timeout;
-    assert(all_taken && top >= bottom)
+    assert(all_taken && top >= bottom);
+    over = true
 }
+
+ltl all_taken_at_last { <> over }

@@ -3,22 +3,27 @@
 // include/tokengate/detail/state_word.hpp.
 //
 // What is proved, for every interleaving of the worker that takes the token's entry, a worker that
-// waits for it and may begin it in place, somebody who kills it, somebody who pauses it, and a
-// thread that sleeps until it has ended:
+// waits for it and may begin it in place, somebody who kills it, somebody who pauses it, and
+// threads that sleep until it has ended:
 //   - it ends once, and is recycled once, by whoever gives up the last reference;
 //   - nobody touches it after that;
 //   - while it is paused nobody begins it;
-//   - whoever sleeps is woken (else it would stay behind: an invalid end state);
-//   - its entry is given up once, run or husk.
+//   - its entry is given up once, run or husk;
+//   - it ends, whoever sleeps is woken and sees that, and nobody is busy for ever (`ltl`; who
+//     sleeps for ever is an invalid end state, too).
 //
 // Each read-modify-write is one step; loads that decide without one (a token that nobody else can
 // reach) are steps of their own.
 //
 // Sizes: -DATTEMPTS=n: so often the entry's worker runs it; it is put back in between. -DHELPER,
-// -DKILLER, -DPAUSER, -DSLEEPER: who is there; each has a handle.
+// -DKILLER, -DPAUSER, -DSLEEPERS=1..2: who is there; each has a handle. -DFOREVER: the pause
+// does not end, so that a killer must.
 
 #ifndef ATTEMPTS
 #define ATTEMPTS 1
+#endif
+#ifndef SLEEPERS
+#define SLEEPERS 0
 #endif
 
 mtype = { waiting, admitted, executing, ended };
@@ -32,13 +37,18 @@ bool aside = false;
 bool paused = false;
 byte refs = 1;          // the entry's
 
+// All of it, as the kernel compares it.
+#define word \
+    (phase + 8 * sleeper + 16 * husk + 32 * doomed + 64 * aside + 128 * paused + 256 * refs)
+
 bool entry = true;      // it has not been given up
 bool in_lane = true;    // where the entry is: its mailbox,
 bool kept = false;      // or the list of those that are set aside
-bool asleep = false;
+byte asleep = 0;        // in the kernel, one bit a thread
 bool held_back = false; // a pause has succeeded, and is not over
 byte ends = 0;
 byte recycled = 0;
+bool over = false;      // everybody is through
 
 inline touch() { assert(recycled == 0) }
 inline recycle() { atomic { recycled++; assert(recycled == 1) } }
@@ -69,6 +79,20 @@ inline drop_husk(seen) {
     fi
 }
 
+inline wake_all() {
+#ifdef BROKEN_WAKES_ONE
+    atomic {
+        if
+        :: asleep & 1 -> asleep = asleep & ~1
+        :: asleep & 2 -> asleep = asleep & ~2
+        :: else
+        fi
+    }
+#else
+    asleep = 0
+#endif
+}
+
 // `last` says that the runtime's reference, given up in the same step, was the last one.
 inline finish(with_reference, won, woken, seen) {
     atomic {
@@ -95,7 +119,7 @@ inline finish(with_reference, won, woken, seen) {
         fi
     };
     if
-    :: woken -> asleep = false
+    :: woken -> wake_all()
     :: else
     fi;
     if
@@ -199,7 +223,11 @@ proctype entry_worker() {
         :: done -> execute(attempts, won, woken, seen)
         :: else ->
             // Paused since, and perhaps resumed again; or killed.
+#ifdef BROKEN_HUSK_IS_KEPT
+            won = false;
+#else
             atomic { touch(); won = husk };
+#endif
             if
             :: won -> drop_husk(seen)
             :: else -> kept = true
@@ -237,36 +265,45 @@ inline kill_it(won, woken, was, seen) {
     od
 }
 
-inline sleep_until_it_has_ended(over) {
+// The futex call: the kernel compares the word with what was seen, and sleeps in the same step.
+inline futex_wait(expected) {
+    atomic {
+        touch();
+        if
+        :: word == expected -> asleep = asleep | (1 << me)
+        :: else
+        fi
+    };
+    !(asleep & (1 << me))
+}
+
+inline sleep_until_it_has_ended(ended_by_now, expected) {
     do
     :: atomic {
             touch();
-            over = phase == ended;
+            ended_by_now = phase == ended;
 #ifndef BROKEN_ANNOUNCED_IN_TWO_STEPS
             if
-            :: !over -> sleeper = true
+            :: !ended_by_now -> sleeper = true; expected = word
             :: else
             fi
 #endif
         };
         if
-        :: over -> break
+        :: ended_by_now -> break
         :: else
         fi;
 #ifdef BROKEN_ANNOUNCED_IN_TWO_STEPS
-        atomic { touch(); sleeper = true };
-        atomic { asleep = true };
-#else
-        // The kernel compares the word once more.
-        atomic {
-            touch();
-            if
-            :: phase != ended -> asleep = true
-            :: else
-            fi
-        };
+        atomic { touch(); sleeper = true; expected = word };
 #endif
-        (!asleep)
+#ifdef BROKEN_WORD_IS_NOT_READ_AGAIN
+        do
+        :: futex_wait(expected)
+        od;
+#else
+        futex_wait(expected);
+#endif
+        expected = 0
     od
 }
 
@@ -303,6 +340,7 @@ proctype pauser() {
         :: else
         fi
     };
+#ifndef FOREVER
     atomic {
         touch();
         held_back = false;
@@ -311,18 +349,18 @@ proctype pauser() {
         :: else
         fi
     };
+#endif
     release(seen)
 }
 #endif
 
-#ifdef SLEEPER
-proctype sleeping() {
-    bool over;
+proctype sleeping(byte me) {
+    bool ended_by_now;
+    short expected = 0;
     byte seen;
-    sleep_until_it_has_ended(over);
+    sleep_until_it_has_ended(ended_by_now, expected);
     release(seen)
 }
-#endif
 
 init {
     atomic {
@@ -338,14 +376,22 @@ init {
         refs++;
         run pauser();
 #endif
-#ifdef SLEEPER
+#if SLEEPERS > 0
         refs++;
-        run sleeping();
+        run sleeping(0);
+#endif
+#if SLEEPERS > 1
+        refs++;
+        run sleeping(1);
 #endif
         run entry_worker()
     }
-    (_nr_pr == 1);
+    timeout;  // true when no other process can move
+    assert(asleep == 0);
     assert(ends == 1);
     assert(recycled == 1);
-    assert(!entry && !husk)
+    assert(!entry && !husk);
+    over = true
 }
+
+ltl all_get_through { <> over }

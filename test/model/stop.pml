@@ -6,7 +6,9 @@
 // What is proved, for every interleaving:
 //   - no token waits when the workers have gone, and every token that was accepted has ended (the
 //     asserts in `init`);
-//   - stop comes to its end (the first of them).
+//   - stop comes to its end, and so do the workers (`ltl`);
+//   - where it sleeps, somebody tells it when there is nothing left to wait for (the same; and the
+//     first of the asserts).
 //
 // Each access to what threads share is one step. What a submitter counts stays in its store buffer
 // until it makes a fence or a read-modify-write, or at any time before, as on x86; a push ends with
@@ -18,6 +20,8 @@
 // so on, n times; each goes to the other worker. -DKILLS=n: tokens that may be killed while they
 // execute. -DNO_LAST_LOOK: stop believes what it finds while it drains. It may, as the search shows;
 // that `closing` looks again is a second line of defence, which hides half of the mistakes.
+// -DSLEEPS: stop sleeps until it is told to look again; else it looks again and again, as with
+// wake-ups for no reason, and comes to its end under weak fairness.
 
 #ifndef OUTSIDE
 #define OUTSIDE 2
@@ -48,6 +52,10 @@ bool live[2] = false;    // what executes there has not ended
 byte kills = 0;
 byte gone = 0;           // workers
 
+// The event count on which stop sleeps (event_count.pml takes it apart).
+bool announced = false;  // stop sleeps, or is about to
+bool told = false;       // since then
+
 // --- memory ---------------------------------------------------------------------------------------
 
 inline full_fence(t) { counted[t] = own_count[t] }
@@ -71,6 +79,13 @@ inline heavy_fence() {
     full_fence(2);
     full_fence(3)
 }
+#endif
+
+// After a full fence, or a read-modify-write.
+#ifdef SLEEPS
+inline tell_quiet() { told = announced }
+#else
+inline tell_quiet() { skip }
 #endif
 
 inline enter(next) {
@@ -104,7 +119,13 @@ inline admit_or_throw(t, alive) {
         fi;
         if
         :: accepted
-        :: else -> d_step { own_count[t]--; full_fence(t) }
+        :: else ->
+#ifndef BROKEN_NOT_TAKEN_BACK
+            d_step { own_count[t]--; full_fence(t) }
+#endif
+#ifndef BROKEN_REFUSED_TELLS_NOBODY
+            tell_quiet()
+#endif
         fi
     fi
 }
@@ -166,6 +187,9 @@ proctype worker(byte me) {
         execute()
     :: !caller[me] && !(me == 0 && plain > 0) ->
         // Found nothing. Tokens may come before it looks at the phase.
+#ifndef BROKEN_WORKER_TELLS_NOBODY
+        tell_quiet();
+#endif
         if
         :: phase == stopped -> break
         :: phase != stopped && (caller[me] || me == 0 && plain > 0)
@@ -176,13 +200,24 @@ proctype worker(byte me) {
 
 // --- who kills what executes ----------------------------------------------------------------------
 
+inline ended_by_kill() {
+#ifndef BROKEN_KILL_IS_NOT_COUNTED
+    killed++;
+#endif
+#ifndef BROKEN_KILLER_TELLS_NOBODY
+    tell_quiet()
+#else
+    skip
+#endif
+}
+
 proctype killer() {
 end:
     do
     :: d_step { live[0] && kills < KILLS -> live[0] = false; kills++ }
-        killed++
+        ended_by_kill()
     :: d_step { live[1] && kills < KILLS -> live[1] = false; kills++ }
-        killed++
+        ended_by_kill()
     od
 }
 
@@ -206,15 +241,32 @@ inline is_idle() { add_accepted(); add_finished() }
 inline is_idle() { add_finished(); add_accepted() }
 #endif
 
+// Where it says that it will look for what has finished, and sleep if there is more to come.
+#ifdef SLEEPS
+inline announce() { d_step { announced = true; told = false } }
+inline wait_until_told() { d_step { told -> announced = false; told = false } }
+#else
+inline announce() { skip }
+inline wait_until_told() { skip }
+#endif
+
 proctype stop() {
     byte ended = 0, sum = 0;
     enter(draining);
     do
     :: true ->
+#ifdef BROKEN_ANNOUNCED_LATE
         is_idle();
+        announce();
+#else
+        announce();
+        is_idle();
+#endif
         if
-        :: sum == ended
-        :: else -> goto again
+        :: sum == ended -> d_step { announced = false; told = false }
+        :: else ->
+            wait_until_told();
+            goto again
         fi;
 #ifdef NO_LAST_LOOK
         break;
@@ -257,3 +309,5 @@ init {
     assert(plain == 0 && !caller[0] && !caller[1]);
     assert(counted[0] + counted[1] + counted[2] + counted[3] == finished[0] + finished[1] + killed)
 }
+
+ltl all_end { <> (phase == stopped && gone == 2) }
