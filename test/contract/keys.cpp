@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes the keys of two calls equal.
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -307,14 +308,40 @@ TEST_CASE("anchors_without_a_name_and_names_of_nothing_are_refused") {
     };
     CHECK_THROWS_AS(declare(sticky::by_anchor("")), operation_error);
     CHECK_THROWS_AS(declare(sticky::by_anchor_and_arguments("")), operation_error);
-    CHECK_THROWS_AS(
-        static_cast<void>(rt.operation(
-            "op", {.sticky = sticky::by_arguments(), .external_calls = {"x"}}, [](int) {})),
-        operation_error);
     CHECK_THROWS_AS(static_cast<void>(rt.operation("op", {.external_calls = {""}}, [](int) {})),
                     operation_error);
     // Nothing was declared.
     declare(sticky::by_anchor("name"));
+}
+
+TEST_CASE("sticky_and_external_calls_together_is_an_error_at_registration") {
+    runtime rt({.cores = 2});
+    // Whatever makes the key, and in both modes.
+    for (const sticky::mode how : {sticky::colocate, sticky::serial}) {
+        for (const sticky& keyed :
+             std::array<sticky, 3>{sticky::by_arguments(how), sticky::by_anchor("anchor", how),
+                                   sticky::by_anchor_and_arguments("anchor", how)}) {
+            std::string said = "nothing";
+            try {
+                static_cast<void>(
+                    rt.operation("op", {.sticky = keyed, .external_calls = {"x"}}, [](int) {}));
+            } catch (const operation_error& why) {
+                said = why.what();
+            }
+            CHECK(said ==
+                  "operation 'op' is sticky and has external calls: a chain runs where its lead "
+                  "was placed, so that a key cannot place it as well. Drop one of the two, or give "
+                  "the sticky trait to an operation that the lead calls");
+        }
+    }
+    // Nothing was declared, and what the words advise works.
+    CHECK(rt.stats().operations.empty());
+    const auto op = rt.operation("op", {.sticky = sticky::by_arguments()}, [](int n) { return n; });
+    const auto lead =
+        rt.operation("lead", {.external_calls = {"op"}}, [&](int n) { return op(n).get(); });
+    CHECK(result_of(lead(1)) == 1);
+    settle_locality(rt);
+    CHECK(rt.stats().total().completed == 2);
 }
 
 }  // namespace tokengate::test

@@ -13,11 +13,19 @@
 
 #include "hold.hpp"
 #include "ledger.hpp"
+#include "locality.hpp"
 #include "scale.hpp"
 
 namespace tokengate::test {
+namespace {
 
 using namespace std::chrono_literals;
+
+/// One worker, for whom nobody stands in: what runs is in the order in which it takes it. Too short
+/// a life for the one look of 1024 that begins with the mailbox.
+const config one_worker{.cores = 1, .workers_per_core = 1, .reserve_workers = 0};
+
+}  // namespace
 
 TEST_CASE("a_token_can_wait_for_its_children_even_on_a_single_worker") {
     for (const int cores : widths) {
@@ -219,6 +227,102 @@ TEST_CASE("the_awaited_token_is_run_before_those_that_were_created_after_it") {
     REQUIRE(order.size() == 4);
     CHECK(order[0] == 2);
     CHECK(order[1] == 4);
+}
+
+TEST_CASE("an_awaited_token_that_lies_behind_other_work_is_run_before_it") {
+    for (const bool alone : {false, true}) {
+        INFO("alone ", alone);
+        runtime rt(one_worker);
+        hold gate;
+        std::vector<int> order;  // one worker: no lock needed
+        token<void> awaited;
+        const auto op = rt.operation("op", [&](int n) { order.push_back(n); });
+        const auto parent = rt.operation("parent", [&] {
+            gate.pass();
+            op.post(1);
+            if (alone) {
+                awaited.get(isolated);
+            } else {
+                awaited.get();
+            }
+            order.push_back(0);
+        });
+        const token<void> begun = parent();
+        REQUIRE(gate.await(1));
+        for (const int n : {2, 3, 4}) op.post(n);
+        awaited = op(5);
+        gate.release();
+        REQUIRE(ends(begun));
+        settle(rt);
+        REQUIRE(order.size() == 6);
+        CHECK(order[0] == 5);
+        CHECK(order[1] == 0);
+    }
+}
+
+TEST_CASE("a_waiting_worker_runs_what_it_has_created_and_then_other_work_of_its_domain") {
+    // Free children, and those of a chain, which lie elsewhere.
+    for (const bool leads : {false, true}) {
+        INFO("leads ", leads);
+        runtime rt(one_worker);
+        hold gate;
+        std::vector<std::string> order;  // one worker: no lock needed
+        const auto note = [&](const char* what) { order.emplace_back(what); };
+        token<void> source;
+        const auto mine = rt.operation("mine", note);
+        const auto other = rt.operation("other", note);
+        const auto awaited = rt.operation("awaited", [&] { note("awaited"); });
+        const auto parent = rt.operation("parent", [&] {
+            mine.post("mine");
+            const token<void> last = rt.after(source).call(awaited);  // cannot begin yet
+            mine.post("mine");
+            last.wait();
+            note("parent");
+        });
+        operation_traits traits;
+        if (leads) traits.external_calls = {"parent"};
+        const auto elder = rt.operation("elder", traits, [&] {
+            gate.pass();
+            mine.post("mine");  // what was created before its parent waits, by another token
+            parent.post();
+        });
+        elder.post();
+        REQUIRE(gate.await(1));
+        other.post("other");
+        other.post("other");
+        source = other("source");
+        other.post("late");
+        other.post("late");
+        gate.release();
+        settle_locality(rt);
+        CHECK(order == std::vector<std::string>{"mine", "mine", "mine", "other", "other", "source",
+                                                "awaited", "parent", "late", "late"});
+    }
+}
+
+TEST_CASE("a_waiting_worker_without_work_runs_what_comes_to_its_domain") {
+    runtime rt(one_worker);
+    hold gate;
+    std::vector<int> order;  // one worker: no lock needed
+    const auto op = rt.operation("op", [&](int n) { order.push_back(n); });
+    const auto paused = rt.operation("paused", [&] { order.push_back(0); });
+    const auto parent = rt.operation("parent", [&] {
+        const token<void> awaited = paused();
+        gate.pass();
+        awaited.wait();
+        order.push_back(9);
+    });
+    paused.pause();
+    const token<void> waits = parent();
+    REQUIRE(gate.await(1));
+    gate.release();
+    // It waits, and has nothing to do; each of these runs on top of it.
+    for (const int n : {1, 2, 3}) REQUIRE(ends(op(n)));
+    CHECK_FALSE(waits.done());
+    paused.resume();
+    REQUIRE(ends(waits));
+    settle(rt);
+    CHECK(order == std::vector<int>{1, 2, 3, 0, 9});
 }
 
 }  // namespace tokengate::test
