@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <limits>
 
 namespace tokengate::test {
 namespace {
@@ -18,19 +19,23 @@ class refusal {
         lasting_ = which.lasting;
         all_threads_ = which.all_threads;
         seen_ = 0;
+        bytes_ = 0;
         refused_ = 0;
         who_ = pthread_self();
         on_ = true;
     }
     void end() noexcept { on_ = false; }
-    [[nodiscard]] bool refuses() noexcept {
+    [[nodiscard]] bool refuses(std::size_t bytes = 0) noexcept {
         if (!on_ || !(all_threads_ || pthread_equal(who_, pthread_self()) != 0)) return false;
+        bytes_ += bytes;
         const std::uint64_t number = ++seen_;
         if (number != first_ && !(lasting_ && number > first_)) return false;
         ++refused_;
         return true;
     }
     [[nodiscard]] std::uint64_t count() const noexcept { return refused_; }
+    [[nodiscard]] std::uint64_t seen() const noexcept { return seen_; }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 
   private:
     std::atomic<bool> on_{false};
@@ -39,6 +44,7 @@ class refusal {
     std::atomic<bool> lasting_{false};
     std::atomic<bool> all_threads_{false};
     std::atomic<std::uint64_t> seen_{0};
+    std::atomic<std::uint64_t> bytes_{0};
     std::atomic<std::uint64_t> refused_{0};
 };
 
@@ -46,12 +52,12 @@ constinit refusal memory;
 constinit refusal threads;
 
 void* allocate(std::size_t bytes) noexcept {
-    if (memory.refuses()) return nullptr;
+    if (memory.refuses(bytes)) return nullptr;
     return std::malloc(bytes == 0 ? 1 : bytes);
 }
 
 void* allocate(std::size_t bytes, std::align_val_t alignment) noexcept {
-    if (memory.refuses()) return nullptr;
+    if (memory.refuses(bytes)) return nullptr;
     const auto unit = static_cast<std::size_t>(alignment);
     return std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
 }
@@ -66,6 +72,14 @@ void* or_throw(void* memory_or_null) {
 refused_memory::refused_memory(const fault& which) noexcept { memory.begin(which); }
 refused_memory::~refused_memory() { memory.end(); }
 std::uint64_t refused_memory::count() noexcept { return memory.count(); }
+
+counted_memory::counted_memory(bool all_threads) noexcept {
+    memory.begin({.number = std::numeric_limits<std::uint64_t>::max(), .all_threads = all_threads});
+}
+counted_memory::~counted_memory() { memory.end(); }
+memory_asked counted_memory::asked() noexcept {
+    return {.requests = memory.seen(), .bytes = memory.bytes()};
+}
 
 refused_threads::refused_threads(const fault& which) noexcept { threads.begin(which); }
 refused_threads::~refused_threads() { threads.end(); }

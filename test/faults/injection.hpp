@@ -42,6 +42,27 @@ class refused_memory {
     [[nodiscard]] static std::uint64_t count() noexcept;
 };
 
+/// Memory that was asked for.
+struct memory_asked {
+    std::uint64_t requests = 0;
+    std::uint64_t bytes = 0;
+
+    bool operator==(const memory_asked&) const = default;
+};
+
+/// While it lives, requests are counted and none is refused: those of the calling thread, or of
+/// all. No other at the same time, and no refused_memory.
+class counted_memory {
+  public:
+    explicit counted_memory(bool all_threads = false) noexcept;
+    ~counted_memory();
+    counted_memory(const counted_memory&) = delete;
+    counted_memory& operator=(const counted_memory&) = delete;
+
+    /// Since the last one began.
+    [[nodiscard]] static memory_asked asked() noexcept;
+};
+
 /// While it lives, the system has no more thread to give (EAGAIN), to nobody in the process.
 class refused_threads {
   public:
