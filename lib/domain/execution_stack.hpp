@@ -98,13 +98,14 @@ class execution_stack {
     /// stack returns: it is on the stack, or waits in a strand for one that is. The worker only, or
     /// whoever knows that it is not pushing or popping.
     [[nodiscard]] bool holds_up(const token_node& waiting) const noexcept {
+        // In this order: a dependent that waits in a strand by now is seen there. One whose inputs
+        // are missing waits, too, and may get its place while we look.
+        const bool waits = waiting.state.phase() == token_state::waiting;
+        const strand* const line = waits ? waiting.line_at_a_glance() : nullptr;
         for (const frame* each = own_; each != nullptr; each = each->outer) {
             if (each->node == &waiting) return true;
             // The strand of a token that executes is alive, so that equal addresses are one strand.
-            if (waiting.serial && each->node->serial && each->node->line == waiting.line &&
-                waiting.state.phase() == token_state::waiting) {
-                return true;
-            }
+            if (line != nullptr && each->node->serial && each->node->line == line) return true;
         }
         return false;
     }

@@ -146,6 +146,7 @@ struct token_node {
     struct ties {
         route way;
         bool chained;
+        bool serial;
         bool anchored;
     };
     [[nodiscard]] ties glance() const noexcept {
@@ -155,6 +156,7 @@ struct token_node {
             __atomic_load_n(reinterpret_cast<const unsigned char*>(this) + 7, __ATOMIC_RELAXED);
         return {.way = static_cast<route>(now & 0b0000'0011U),
                 .chained = (now & 0b0000'0100U) != 0,
+                .serial = (now & 0b0000'1000U) != 0,
                 .anchored = (now & 0b0001'1100U) != 0};
     }
 
@@ -163,6 +165,12 @@ struct token_node {
         if (glance().anchored) return no_position;
         // Relaxed: as above.
         return __atomic_load_n(&position, __ATOMIC_RELAXED);
+    }
+
+    /// Its strand, or null if it has none. Likewise; who has seen it wait in one finds it.
+    [[nodiscard]] const strand* line_at_a_glance() const noexcept {
+        // Relaxed: as above.
+        return glance().serial ? __atomic_load_n(&line, __ATOMIC_RELAXED) : nullptr;
     }
 
     /// A dependent has got its place: it has arguments from now on.
