@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -112,13 +113,15 @@ void work(runtime& rt, const belongings& before, bool nested) {
     }
 }
 
-/// In a child process without files: what is there then is the library's.
+/// In a child process without files and handlers, whatever its parent has done: what is there then
+/// is the library's.
 template <class Body>
 std::string in_bare_child(Body&& body) {
     return in_child([&] {
         const int nothing = open("/dev/null", O_RDWR);
         for (const int each : {0, 1}) expect(dup2(nothing, each) == each, "a file can be replaced");
         for (int each = 3; each < 1024; ++each) close(each);
+        for (int each = 1; each < SIGRTMAX; ++each) std::signal(each, SIG_DFL);
         return body();
     });
 }
