@@ -129,7 +129,7 @@ std::string in_bare_child(Body&& body) {
 constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 
 /// Before main(), but after the libraries: looks around and ends the process, if it is asked to.
-const bool looked = [] {
+[[maybe_unused]] const bool looked = [] {
     const char* const ignored = std::getenv(at_start);
     if (ignored == nullptr) return false;
     int code = 0;
