@@ -98,7 +98,7 @@ class operation_handle {
     /// token::kill() does. Those that lie in a mailbox or a deque die when a worker comes to them,
     /// before it would run them (one that it has just taken out may still run); all others at once.
     /// How many those were. Any thread, a token too, which does not survive it if it is one of
-    /// them. Cost: two locks, and a look at each worker.
+    /// them. Cost: two locks, a look at each worker, one at each token that waits for inputs.
     /// @throws std::bad_alloc; nothing was killed then
     // NOLINTNEXTLINE(modernize-use-nodiscard): the number is for those who want to know.
     std::size_t kill(std::string_view reason = {}) const;
