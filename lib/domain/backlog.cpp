@@ -329,7 +329,8 @@ void backlog::sweep(line& which, token_node*& husks) noexcept {
 }
 
 void backlog::push_passes(line& to) noexcept {
-    if (paused_) return;
+    if (paused_ || to.passes >= to.entries) return;
+    settle();  // who takes a pass out must see that it attends
     while (to.passes < to.entries) {
         if (tier_ != nullptr && !tier_->try_take()) return;
         if (!push_pass(to)) {

@@ -8,13 +8,15 @@
 //     resume, or its operation drains (it would stay behind in a lane or in a list otherwise: an
 //     invalid end state);
 //   - it does not begin while it is paused;
+//   - who takes a pass out sees that the backlog attends, and so does not take it for an entry;
 //   - its node is not given up while its entry or its place in a list refers to it, and is given up
 //     in the end.
 //
 // One token, one lane. The state word changes at any time, also while the mutex is held.
 //
 // Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS (with -DDRAINS: a token that is killed while it
-// is kept is given up by who empties the list).
+// is kept is given up by who empties the list), -DPLACED (its place comes while it is paused: it
+// has waited for its inputs, its turn or its next attempt, and is in no lane before).
 
 #ifndef PAUSERS
 #define PAUSERS 1
@@ -23,11 +25,15 @@
 #define PAUSES 2
 #endif
 
-mtype = { admitted, aside, executing, ended };
+mtype = { waiting, admitted, aside, executing, ended };
 mtype = { nowhere, kept, line };
 
 // The state word.
+#ifdef PLACED
+mtype phase = waiting;
+#else
 mtype phase = admitted;
+#endif
 bool paused = false;
 bool husk = false;
 
@@ -36,6 +42,7 @@ mtype place = nowhere;   // in which list it is
 chan lane = [3] of { bool };  // true: the entry; false: a pass
 byte passes = 0;
 byte ends = 0;
+bool attends = false;    // what workers see of the backlog without the mutex
 bool drains = false;     // pauses have come to their end
 bool mutex = false;
 
@@ -72,7 +79,12 @@ inline drop_if_husk(dropped) {
     }
 }
 
+inline settle() { attends = (place != nowhere || passes != 0) }
+
 inline push_pass() {
+#ifndef BROKEN_PASS_BEFORE_IT_ATTENDS
+    attends = true;
+#endif
     passes++;
     lane ! false
 }
@@ -104,6 +116,7 @@ inline keep_entry(keeps) {
         }
     :: else
     fi;
+    settle();
     unlock()
 }
 
@@ -164,6 +177,7 @@ inline take_first() {
 #endif
     :: else -> done = false; break
     od;
+    settle();
     unlock();
     if
     :: done -> execute()
@@ -182,7 +196,7 @@ proctype worker() {
             :: done -> execute()
             :: else -> run_paused()
             fi
-        :: else -> take_first()
+        :: else -> assert(attends); take_first()
         fi
     :: atomic { !entry && len(lane) == 0 && passes == 0 -> break }
     od
@@ -194,6 +208,7 @@ inline let_out() {
     :: place == kept -> place = line; push_pass()
     :: else
     fi;
+    settle();
     unlock()
 }
 
@@ -203,7 +218,7 @@ proctype pauser() {
     for (p : 1 .. PAUSES) {
         atomic {
             if
-            :: phase == admitted || phase == aside -> paused = true
+            :: phase == waiting || phase == admitted || phase == aside -> paused = true
             :: else
             fi
         };
@@ -217,7 +232,10 @@ proctype pauser() {
 #ifdef BROKEN_LOOKS_BEFORE
         let_out();
 #endif
-        atomic { was = (paused && (phase == admitted || phase == aside)); paused = (paused && !was) };
+        atomic {
+            was = (paused && (phase == waiting || phase == admitted || phase == aside));
+            paused = (paused && !was)
+        };
 #ifndef BROKEN_LOOKS_BEFORE
         if
         :: was -> let_out()
@@ -237,8 +255,34 @@ proctype drainer() {
     :: place == kept -> paused = false; place = line; push_pass()
     :: else
     fi;
+    settle();
     unlock();
     drains = true
+}
+#endif
+
+#ifdef PLACED
+// Its place has come: as state_word::admit() and backlog::keep().
+proctype placer() {
+    bool done;
+    atomic {
+        done = !paused;
+        if
+        :: done -> phase = admitted; lane ! true
+        :: else -> phase = aside
+        fi
+    };
+    if
+    :: !done ->
+        lock();
+        if
+        :: paused && !drains -> place = kept
+        :: else -> place = line; push_pass()
+        fi;
+        settle();
+        unlock()
+    :: else
+    fi
 }
 #endif
 
@@ -258,7 +302,11 @@ proctype killer() {
 init {
     byte i;
     atomic {
+#ifdef PLACED
+        run placer();
+#else
         lane ! true;
+#endif
         run worker();
         run worker();
         for (i : 1 .. PAUSERS) { run pauser() }
