@@ -121,7 +121,8 @@ TEST_CASE("a_child_process_can_have_a_runtime_of_its_own" * doctest::skip(no_thr
     settle(rt);
 }
 
-TEST_CASE("a_child_process_has_all_permits_of_a_storage_whatever_ran_in_its_parent") {
+TEST_CASE("a_child_process_has_all_permits_of_a_storage_whatever_ran_in_its_parent" *
+          doctest::skip(no_threads_in_children)) {
     runtime rt({.cores = 2});
     hold gate;
     const auto held = rt.operation("held", {.storage = storage::insane}, [&] { gate.pass(); });

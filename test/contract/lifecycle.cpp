@@ -174,7 +174,8 @@ TEST_CASE("threads_that_come_and_go_leave_their_counts_behind") {
     CHECK(rt.stats().total().completed == 200);
 }
 
-TEST_CASE("destroying_a_runtime_inside_its_own_token_ends_the_process_with_a_reason") {
+TEST_CASE("destroying_a_runtime_inside_its_own_token_ends_the_process_with_a_reason" *
+          doctest::skip(no_threads_in_children)) {
     const std::string end = in_child([] {
         auto* rt = new runtime({.cores = 1});
         rt->operation("op", [rt] { delete rt; })().wait();
