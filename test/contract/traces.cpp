@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include <doctest/doctest.h>
 #include <oneapi/tbb/global_control.h>
@@ -77,6 +78,11 @@ void expect(bool fine, const char* what) {
     if (!fine) throw std::logic_error(what);
 }
 
+/// The C library has signal handlers of its own from the first thread of a process on.
+void begin_a_thread() {
+    std::thread([] {}).join();
+}
+
 void expect_same(const belongings& now, const belongings& before) {
     expect(now.caught == before.caught, "signal handlers are as before");
     expect(now.ignored == before.ignored, "ignored signals are as before");
@@ -122,10 +128,19 @@ std::string in_bare_child(Body&& body) {
         for (const int each : {0, 1}) expect(dup2(nothing, each) == each, "a file can be replaced");
         for (int each = 3; each < 1024; ++each) close(each);
         for (int each = 1; each < SIGRTMAX; ++each) std::signal(each, SIG_DFL);
+        begin_a_thread();
         return body();
     });
 }
 
+/// Begins this program anew, with an argument. Returns only if that fails.
+int become_a_fresh_process(const char* argument) {
+    const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+    execl(self.c_str(), self.c_str(), argument, static_cast<char*>(nullptr));
+    return 122;
+}
+
+constexpr const char* in_own_process = "TOKENGATE_TEST_IN_ITS_OWN_PROCESS";
 constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 
 /// Before main(), but after the libraries: looks around and ends the process, if it is asked to.
@@ -146,11 +161,9 @@ constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 }  // namespace
 
 TEST_CASE("the_library_does_no_work_before_main" * doctest::skip(no_threads_in_children)) {
-    const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
-    CHECK(in_bare_child([&] {
+    CHECK(in_bare_child([] {
               expect(setenv(at_start, look_around().ignored.c_str(), 1) == 0, "it can be asked to");
-              execl(self.c_str(), self.c_str(), static_cast<char*>(nullptr));
-              return 1;
+              return become_a_fresh_process("--help");
           }) == "exit 0");
 }
 
@@ -173,19 +186,27 @@ TEST_CASE("a_runtime_leaves_no_handler_no_socket_no_file_and_no_thread_behind" *
 
 TEST_CASE("threads_that_onetbb_has_begun_are_its_own_and_end_when_it_does" *
           doctest::skip(no_threads_in_children)) {
+    if (std::getenv(in_own_process) != nullptr) {
+        begin_a_thread();
+        const belongings before = look_around();
+        tbb::task_scheduler_handle onetbb{tbb::attach{}};
+        {
+            // Places for oneTBB's threads, of which it may send some.
+            runtime rt({.cores = 1, .workers_per_core = 1, .arena_slots = 1});
+            work(rt, before, true);
+        }
+        // They stay for the next one who needs them, and have nothing else.
+        expect_same(look_around(), before);
+        expect(tbb::finalize(onetbb, std::nothrow), "oneTBB ends");
+        expect(look_around() == before, "all is as before");
+        return;
+    }
+    // A child that has forked only would wait for those of its parent.
     CHECK(in_bare_child([] {
-              const belongings before = look_around();
-              tbb::task_scheduler_handle onetbb{tbb::attach{}};
-              {
-                  // Places for oneTBB's threads, of which it may send some.
-                  runtime rt({.cores = 1, .workers_per_core = 1, .arena_slots = 1});
-                  work(rt, before, true);
-              }
-              // They stay for the next one who needs them, and have nothing else.
-              expect_same(look_around(), before);
-              expect(tbb::finalize(onetbb, std::nothrow), "oneTBB ends");
-              expect(look_around() == before, "all is as before");
-              return 0;
+              expect(setenv(in_own_process, "1", 1) == 0, "it can be told");
+              // Without the thread that looks for hangs: this process does.
+              expect(setenv("TOKENGATE_HANG_LIMIT", "0", 1) == 0, "it can be told");
+              return become_a_fresh_process("-tc=threads_that_onetbb_has_begun*");
           }) == "exit 0");
 }
 
