@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -46,15 +45,14 @@ class caller {
         fate* must;
     };
 
-    using place = std::source_location;
-
-    void expect(bool what, const place& where = place::current()) {
+    // clang 14 has no std::source_location.
+    void expect(bool what, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
         if (what || !wrong_at_.empty()) return;
-        wrong_at_ = std::string(where.file_name()) + ":" + std::to_string(where.line());
+        wrong_at_ = std::string(file) + ":" + std::to_string(line);
     }
     /// What holds unless others interfere.
-    void expect_alone(bool what, const place& where = place::current()) {
-        expect(what || !around_.alone, where);
+    void expect_alone(bool what, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+        expect(what || !around_.alone, file, line);
     }
 
     [[nodiscard]] int number() { return static_cast<int>(random_.below(1000)); }
