@@ -234,7 +234,14 @@ class driver : public caller {
                 one->must->waits = stays && must.of != kind::awaits;
                 kill(*one);
                 return;
-            case 2: drain(must.of); break;
+            case 2:
+                // Others may open it again before it has come to rest: then the pause goes on.
+                if (around_.alone) {
+                    drain(must.of);
+                } else {
+                    drain_for_a_moment(must.of);
+                }
+                break;
             default: break;
         }
         static_cast<void>(one->handle.resume());
