@@ -29,7 +29,7 @@ void pause_while_its_place_comes(runtime& rt, seeded& random, Make&& make) {
     for (std::size_t round = 0; round < rounds; ++round) {
         const token<int> t = make();
         static_cast<void>(t.pause());
-        for (std::uint64_t left = random.below(1000); left != 0; --left) {
+        for (std::uint64_t left = random.below(4000); left != 0; --left) {
             // An empty loop would be gone.
             __asm__ volatile("");
         }
