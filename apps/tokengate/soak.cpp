@@ -29,9 +29,6 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::seconds patience{60};
 
-constexpr storage all_storage[] = {storage::slow, storage::moderate, storage::fast,
-                                   storage::insane};
-
 /// Everything that a soak consists of.
 class soak_run {
   public:

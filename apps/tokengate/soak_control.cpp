@@ -9,9 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr storage all_storage[] = {storage::slow, storage::moderate, storage::fast,
-                                   storage::insane};
-
 class meddler {
   public:
     meddler(runtime& rt, soak_field& field, std::uint64_t seed, soak_interference& done)

@@ -12,6 +12,9 @@
 
 namespace tokengate::app {
 
+constexpr storage all_storage[] = {storage::slow, storage::moderate, storage::fast,
+                                   storage::insane};
+
 struct soak_interference {
     std::uint64_t pauses = 0;
     std::uint64_t resumes = 0;

@@ -58,7 +58,7 @@ std::string binding_text(const topology& map, const settings& held) {
 }
 
 /// Columns as wide as their widest cell, left-aligned but for the first.
-std::string table(const std::vector<row>& rows) {
+std::string domain_table(const std::vector<row>& rows) {
     std::array<std::size_t, std::tuple_size_v<row>> widths{};
     for (const row& cells : rows) {
         for (std::size_t column = 0; column < cells.size(); ++column) {
@@ -118,7 +118,7 @@ std::string format_topology(const topology& map, const settings& held) {
                         cache_text(domain.l3, domain.l3_bytes), number_text(domain.numa_node),
                         number_text(domain.package)});
     }
-    return text + '\n' + table(rows);
+    return text + '\n' + domain_table(rows);
 }
 
 nlohmann::ordered_json topology_json(const topology& map, const settings& held) {

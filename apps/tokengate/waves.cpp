@@ -21,9 +21,9 @@
 namespace tokengate::app {
 namespace {
 
-using operation_type = operation<task_report(std::uint64_t)>;
+using work_operation = operation<task_report(std::uint64_t)>;
 
-operation_type declare(runtime& rt, work which, std::uint64_t seed) {
+work_operation declare(runtime& rt, work which, std::uint64_t seed) {
     return rt.operation(name_of(which), {.weight = weight_of(which)},
                         [which, seed](std::uint64_t index) {
                             return measured([&] { return perform(which, index, seed); });
@@ -77,7 +77,7 @@ class gate_side {
 
   private:
     runtime runtime_;
-    std::array<operation_type, all_works.size()> operations_;
+    std::array<work_operation, all_works.size()> operations_;
 };
 
 /// The results of a serial run. Task i is the same in each wave, so every wave extends the last.
