@@ -23,7 +23,7 @@ class index_stack {
   public:
     /// An empty stack for numbers 0 .. capacity-1, or a full one with 0 on top.
     index_stack(std::uint32_t capacity, bool full)
-        : links_(std::make_unique<atomic<std::uint32_t>[]>(capacity)) {
+        : links_(std::make_unique<atomic<std::uint32_t>[]>(capacity)), capacity_(capacity) {
         assert(capacity < none);
         for (std::uint32_t i = 0; i < capacity; ++i) {
             const bool has_next = full && i + 1 < capacity;
@@ -58,6 +58,17 @@ class index_stack {
         return std::nullopt;
     }
 
+    /// How many there are; some number while others push and pop.
+    [[nodiscard]] std::uint32_t size() const noexcept {
+        std::uint32_t count = 0;
+        std::uint32_t each = number_of(head_.load(std::memory_order_acquire));
+        // Bounded: links that change meanwhile may go round.
+        for (; each != none && count < capacity_; ++count) {
+            each = links_[each].load(std::memory_order_relaxed);
+        }
+        return count;
+    }
+
   private:
     static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
@@ -70,6 +81,7 @@ class index_stack {
     }
 
     std::unique_ptr<atomic<std::uint32_t>[]> links_;
+    const std::uint32_t capacity_;
     alignas(64) atomic<std::uint64_t> head_;
 };
 

@@ -3,8 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <utility>
 
 #include <tokengate/detail/continuation.hpp>
 
@@ -83,6 +88,10 @@ class depot {
     }
 
     [[nodiscard]] std::size_t bytes() const noexcept { return heap_.bytes(); }
+    /// Nodes that threads have, in use or not.
+    [[nodiscard]] std::size_t nodes_out() const noexcept {
+        return heap_.carved() - std::size_t{full_.size()} * batch_;
+    }
     [[nodiscard]] std::mutex& lock() noexcept { return heap_.lock(); }
 
   private:
@@ -110,29 +119,48 @@ std::array<depot, class_count>& depots() {
     return *all;
 }
 
+class thread_cache;
+
+/// Those of all threads.
+struct all_caches {
+    std::mutex lock;
+    thread_cache* first = nullptr;
+};
+
 /// One thread's free nodes: for each size class up to two batches, so that a thread that takes and
 /// gives around a batch's edge does not go to the depot each time.
 class thread_cache {
   public:
     thread_cache() : depots_(depots()) {
         for (std::size_t i = 0; i < class_count; ++i) shelves_[i].capacity = 2 * batch_sizes[i];
+        auto& all = only_one<all_caches>();
+        const std::scoped_lock guard(all.lock);
+        next_ = std::exchange(all.first, this);
+        if (next_ != nullptr) next_->previous_ = this;
     }
     ~thread_cache() {
         for (std::size_t i = 0; i < class_count; ++i) {
             shelf& own = shelves_[i];
-            for (std::uint32_t given = 0; given < own.count; given += batch_sizes[i]) {
-                depots_[i].give(own.nodes() + given, std::min(batch_sizes[i], own.count - given));
+            const std::uint32_t count = own.count.exchange(0);
+            for (std::uint32_t given = 0; given < count; given += batch_sizes[i]) {
+                depots_[i].give(own.nodes() + given, std::min(batch_sizes[i], count - given));
             }
         }
+        auto& all = only_one<all_caches>();
+        const std::scoped_lock guard(all.lock);
+        (previous_ == nullptr ? all.first : previous_->next_) = next_;
+        if (next_ != nullptr) next_->previous_ = previous_;
     }
     thread_cache(const thread_cache&) = delete;
     thread_cache& operator=(const thread_cache&) = delete;
 
     [[nodiscard]] token_node* take(std::uint8_t size_class) {
         shelf& own = shelves_[size_class];
-        if (own.count == 0) [[unlikely]]
-            own.count = depots_[size_class].take(own.nodes());
-        token_node** const top = own.nodes() + --own.count;
+        std::uint32_t count = own.count.load(std::memory_order_relaxed);
+        if (count == 0) [[unlikely]]
+            count = depots_[size_class].take(own.nodes());
+        own.count.store(--count, std::memory_order_relaxed);
+        token_node** const top = own.nodes() + count;
         // It comes while those before it are used; its last user may have been another core.
         prefetch_to_write(*(top - lead));
         return *top;
@@ -140,9 +168,22 @@ class thread_cache {
 
     void give(token_node& node, std::uint8_t size_class) noexcept {
         shelf& own = shelves_[size_class];
-        if (own.count == own.capacity) [[unlikely]]
-            unload(size_class);
-        own.nodes()[own.count++] = &node;
+        std::uint32_t count = own.count.load(std::memory_order_relaxed);
+        if (count == own.capacity) [[unlikely]]
+            count = unload(size_class);
+        own.nodes()[count] = &node;
+        own.count.store(count + 1, std::memory_order_relaxed);
+    }
+
+    /// Free nodes of a size class that all threads have.
+    [[nodiscard]] static std::size_t nodes_of_all(std::size_t size_class) {
+        auto& all = only_one<all_caches>();
+        const std::scoped_lock guard(all.lock);
+        std::size_t sum = 0;
+        for (const thread_cache* each = all.first; each != nullptr; each = each->next_) {
+            sum += each->shelves_[size_class].count.load(std::memory_order_relaxed);
+        }
+        return sum;
     }
 
   private:
@@ -151,7 +192,8 @@ class thread_cache {
 
     /// The newest on top; the older half goes to the depot when it is full.
     struct shelf {
-        std::uint32_t count = 0;
+        /// Relaxed: its thread's own, others only look.
+        std::atomic<std::uint32_t> count{0};
         std::uint32_t capacity = 0;
         /// Some nulls, so that take() may look below the bottom.
         std::array<token_node*, lead + 2 * batch_bytes / cache_line> all{};
@@ -159,16 +201,19 @@ class thread_cache {
         [[nodiscard]] token_node** nodes() noexcept { return all.data() + lead; }
     };
 
-    [[gnu::cold, gnu::noinline]] void unload(std::uint8_t size_class) noexcept {
+    /// How many it leaves.
+    [[gnu::cold, gnu::noinline]] std::uint32_t unload(std::uint8_t size_class) noexcept {
         shelf& own = shelves_[size_class];
         const std::uint32_t batch = batch_sizes[size_class];
         depots_[size_class].give(own.nodes(), batch);
         std::copy_n(own.nodes() + batch, batch, own.nodes());
-        own.count = batch;
+        return batch;
     }
 
     std::array<shelf, class_count> shelves_{};
     std::array<depot, class_count>& depots_;
+    thread_cache* previous_ = nullptr;
+    thread_cache* next_ = nullptr;
 };
 
 // A plain pointer, so that the usual access is one load; the owner below creates and destroys.
@@ -238,7 +283,11 @@ void free_node(token_node& node, std::uint8_t size_class) noexcept {
 
 pool_usage usage_of_pool() noexcept {
     pool_usage usage;
-    for (const depot& each : depots()) usage.slab_bytes += each.bytes();
+    for (std::size_t i = 0; i < class_count; ++i) {
+        const depot& shared = depots()[i];
+        usage.slab_bytes += shared.bytes();
+        usage.nodes_out += shared.nodes_out() - thread_cache::nodes_of_all(i);
+    }
     return usage;
 }
 

@@ -19,9 +19,11 @@ namespace tokengate::detail {
 /// Gives a node of a size class back, on any thread. Surplus memory goes back to the system.
 void free_node(token_node& node, std::uint8_t size_class) noexcept;
 
-/// What the pool holds; for tests and reports. Takes a lock.
+/// What the pool holds; for tests and reports. Takes locks, and looks at each thread.
 struct pool_usage {
     std::size_t slab_bytes = 0;  ///< address space obtained from the system
+    /// Nodes that were taken and not given back; exact while nobody takes or gives any.
+    std::size_t nodes_out = 0;
 };
 [[nodiscard]] pool_usage usage_of_pool() noexcept;
 

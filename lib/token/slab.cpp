@@ -99,11 +99,13 @@ node_batch slab_heap::carve(std::uint32_t wanted) {
         ++batch.count;
     }
     if (source.available == 0) unlink(source);
+    carved_ += batch.count;
     return batch;
 }
 
 void slab_heap::dissolve(node_batch batch) noexcept {
     const std::scoped_lock guard(lock_);
+    carved_ -= batch.count;
     while (batch.head != nullptr) {
         token_node* node = batch.head;
         batch.head = node->next;
@@ -126,6 +128,11 @@ void slab_heap::dissolve(node_batch batch) noexcept {
 std::size_t slab_heap::bytes() const noexcept {
     const std::scoped_lock guard(lock_);
     return slabs_ * slab_bytes;
+}
+
+std::size_t slab_heap::carved() const noexcept {
+    const std::scoped_lock guard(lock_);
+    return carved_;
 }
 
 }  // namespace tokengate::detail

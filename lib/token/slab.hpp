@@ -33,6 +33,9 @@ class slab_heap {
     /// Bytes obtained from the system.
     [[nodiscard]] std::size_t bytes() const noexcept;
 
+    /// Nodes that were carved and have not come back.
+    [[nodiscard]] std::size_t carved() const noexcept;
+
     /// Its lock, for fork().
     [[nodiscard]] std::mutex& lock() noexcept { return lock_; }
 
@@ -47,6 +50,7 @@ class slab_heap {
     mutable std::mutex lock_;
     slab* usable_ = nullptr;  ///< slabs with a free node, doubly linked
     std::size_t slabs_ = 0;
+    std::size_t carved_ = 0;
 };
 
 }  // namespace tokengate::detail

@@ -73,11 +73,6 @@ belongings look_around() {
     return seen;
 }
 
-/// In a process whose test framework nobody asks.
-void expect(bool fine, const char* what) {
-    if (!fine) throw std::logic_error(what);
-}
-
 /// The C library has signal handlers of its own from the first thread of a process on.
 void begin_a_thread() {
     std::thread([] {}).join();

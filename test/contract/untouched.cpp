@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -31,11 +30,6 @@ constexpr std::size_t many = 100'000;
 
 /// What slabs of the pool are aligned to, and as large as.
 constexpr std::size_t slab_bytes = std::size_t{1} << 21U;
-
-/// In a process whose test framework nobody asks.
-void expect(bool fine) {
-    if (!fine) throw std::logic_error("not as expected");
-}
 
 /// While it lives, nobody may look at most of these tokens: who does is killed by SIGSEGV.
 class out_of_sight {
@@ -71,7 +65,8 @@ class out_of_sight {
     }
 
     static void protect(std::uintptr_t slab, int how) {
-        expect(mprotect(reinterpret_cast<void*>(slab), slab_bytes, how) == 0);
+        expect(mprotect(reinterpret_cast<void*>(slab), slab_bytes, how) == 0,
+               "a slab can be hidden");
     }
 
     std::vector<std::uintptr_t> slabs_;
@@ -98,7 +93,7 @@ int work_beside(waiting_room where, bool looks) {
         rt.operation("parent", {.weight = weight::heavy}, [&](int n) { return other(n).get(); });
     // A medium token, which only domain 1 may run: what lies behind it stays there.
     const token<void> first = held();
-    expect(gate.await(1));
+    expect(gate.await(1), "the first token executes");
     std::vector<token<void>> waiting;
     waiting.reserve(many);
     if (where == waiting_room::aside) op.pause();
@@ -107,22 +102,22 @@ int work_beside(waiting_room where, bool looks) {
     }
     if (where == waiting_room::aside) {
         gate.release();
-        expect(eventually([&] { return op.stats().set_aside == many; }));
+        expect(eventually([&] { return op.stats().set_aside == many; }), "the many are set aside");
     }
     {
         const out_of_sight hidden(waiting);
         figure("tokens that nobody looks at", hidden.hidden());
-        expect(hidden.hidden() > many / 2);
+        expect(hidden.hidden() > many / 2, "most of them are hidden");
         if (looks) static_cast<void>(waiting[many / 2].done());
         for (int i = 0; i < 100; ++i) {
-            expect(other(i).get() == i + 1);
-            expect(parent(i).get() == i + 1);
-            expect(rt.stats().total().in_flight() >= many);
-            expect(op.stats().counts.in_flight() == many);
-            expect(rt.history().size() <= 16);
-            expect(op.health().attempts == 0);
+            expect(other(i).get() == i + 1, "other tokens run");
+            expect(parent(i).get() == i + 1, "parents and children run");
+            expect(rt.stats().total().in_flight() >= many, "the runtime counts the many");
+            expect(op.stats().counts.in_flight() == many, "their operation counts them");
+            expect(rt.history().size() <= 16, "history keeps its size");
+            expect(op.health().attempts == 0, "none was attempted");
             static_cast<void>(rt.open_chains());
-            expect(!rt.wait_idle_for(0ms));
+            expect(!rt.wait_idle_for(0ms), "the runtime is not idle");
             other.pause();
             other.resume();
             if (where == waiting_room::inputs) continue;
@@ -133,15 +128,15 @@ int work_beside(waiting_room where, bool looks) {
         // Those that come later join them, and leave, one by one.
         for (int i = 0; i < 100; ++i) {
             const token<void> late = op();
-            expect(late.kill());
+            expect(late.kill(), "one can be killed");
             late.join();
         }
     }
     gate.release();
     op.resume();
-    expect(rt.wait_idle_for(hang_limit));
-    expect(rt.stats().total().in_flight() == 0);
-    expect(op.stats().counts.completed == many);
+    expect(rt.wait_idle_for(hang_limit), "the runtime comes to rest");
+    expect(rt.stats().total().in_flight() == 0, "the books balance");
+    expect(op.stats().counts.completed == many, "all have run");
     return 0;
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -93,11 +92,6 @@ ruled_group group_with_quota(int microseconds) {
     return ruled_group(
         {{"/sys/fs/cgroup", {{"cpu.max", quota + " 100000"}}},
          {"/sys/fs/cgroup/cpu", {{"cpu.cfs_period_us", "100000"}, {"cpu.cfs_quota_us", quota}}}});
-}
-
-/// In a process whose test framework nobody asks.
-void expect(bool fine, const std::string& what) {
-    if (!fine) throw std::logic_error(what);
 }
 
 /// What a runtime has in this group, and that it works; `limit`: a word of what it says of it.

@@ -87,6 +87,19 @@ class stack_without_count {
 
 }  // namespace
 
+TEST_CASE("a_stack_of_numbers_knows_how_many_there_are") {
+    index_stack stack(5, false);
+    CHECK(stack.size() == 0);
+    stack.push(3);
+    CHECK(stack.size() == 1);
+    stack.push(1);
+    CHECK(stack.size() == 2);
+    static_cast<void>(stack.pop());
+    CHECK(stack.size() == 1);
+    CHECK(index_stack(5, true).size() == 5);
+    CHECK(index_stack(0, true).size() == 0);
+}
+
 TEST_CASE("a_full_stack_hands_out_all_numbers_from_0_up") {
     index_stack stack(5, true);
     for (std::uint32_t i = 0; i < 5; ++i) CHECK(stack.pop() == i);

@@ -117,6 +117,39 @@ TEST_CASE("a_thread_that_ends_leaves_its_nodes_to_others") {
     CHECK(usage_of_pool().slab_bytes <= before + 4 * mebibyte);
 }
 
+TEST_CASE("nodes_that_are_out_are_counted_whoever_takes_and_gives_them") {
+    const std::size_t before = usage_of_pool().nodes_out;
+    const auto out = [&] { return usage_of_pool().nodes_out - before; };
+    std::vector<token_node*> nodes;
+    for (std::size_t i = 0; i < 1000; ++i) {
+        nodes.push_back(allocate_node(static_cast<std::uint8_t>(i % node_sizes.size())));
+        REQUIRE(out() == i + 1);
+    }
+    const auto give_half = [&] {
+        for (std::size_t i = (nodes.size() + 1) / 2; i > 0; --i) {
+            free_node(*nodes.back(),
+                      static_cast<std::uint8_t>((nodes.size() - 1) % node_sizes.size()));
+            nodes.pop_back();
+        }
+    };
+    std::atomic<bool> has_given{false};
+    std::atomic<bool> may_end{false};
+    std::thread other([&] {
+        give_half();
+        has_given = true;
+        while (!may_end) std::this_thread::yield();
+    });
+    while (!has_given) std::this_thread::yield();
+    CHECK(out() == 500);
+    may_end = true;
+    other.join();
+    CHECK(out() == 500);
+    give_half();
+    CHECK(out() == 250);
+    while (!nodes.empty()) give_half();
+    CHECK(out() == 0);
+}
+
 TEST_CASE("no_node_is_held_twice_when_threads_pass_them_around") {
     constexpr std::size_t slots = 64;
     std::vector<std::atomic<token_node*>> exchange(slots);
