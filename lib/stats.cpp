@@ -59,6 +59,7 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].counts.timed_out = outside.timed_out.value();
         operations[i].without_inputs = outside.failed.value();
         operations[i].counts.failed = operations[i].without_inputs;
+        operation.aside->drop_dead();
         operations[i].set_aside = operation.aside->size();
         supervisor& watching = *operation.supervised_by;
         operations[i].retries = watching.retries();

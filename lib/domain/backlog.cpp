@@ -313,6 +313,21 @@ void backlog::resume_all() noexcept {
     settle();
 }
 
+void backlog::drop_dead() noexcept {
+    // In a child process its lock may be held for ever.
+    if (died_.load(std::memory_order_relaxed) == 0 || crew_.current_phase() == phase::forked)
+        return;
+    token_node* husks = nullptr;
+    {
+        const std::scoped_lock guard(lock_);
+        died_.exchange(0, std::memory_order_acquire);
+        for_each_line([&](line& each) { sweep(each, husks); });
+        sweep(kept_, husks);
+        settle();
+    }
+    drop_all(husks);
+}
+
 // Those that were killed since.
 void backlog::sweep(line& which, token_node*& husks) noexcept {
     token_node* each = which.take_all();

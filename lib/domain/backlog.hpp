@@ -71,11 +71,21 @@ class backlog {
         return attends_.load(std::memory_order_acquire);
     }
 
-    /// How many tokens wait in it, those that were killed there included.
+    /// How many tokens wait in it, those that were killed there included; see drop_dead().
     [[nodiscard]] std::size_t size() const noexcept {
         // Relaxed: a number to decide by.
         return waiting_.load(std::memory_order_relaxed);
     }
+
+    /// Somebody has begun to end a token that was set aside, perhaps here.
+    void note_death() noexcept {
+        // Release: pairs with the acquire in drop_dead(), which sees that it waits no more.
+        died_.fetch_add(1, std::memory_order_release);
+    }
+
+    /// Drops what has been ended here since the last time. Cost: a look at all that wait here, if
+    /// there has been anything.
+    void drop_dead() noexcept;
 
     /// What may run in the stead of what was taken out of a lane or deque; nothing if `node` is
     /// null.
@@ -227,6 +237,7 @@ class backlog {
     claimant* claimants_ = nullptr;     ///< under the mutex
     unsigned next_domain_ = 0;          ///< where the next pass for a free token goes
     std::atomic<std::size_t> waiting_{0};
+    std::atomic<std::size_t> died_{0};  ///< since drop_dead(), here or elsewhere
     std::atomic<bool> attends_{false};
 
     mutable std::mutex condemned_lock_;

@@ -192,6 +192,8 @@ void end_waiting(token_node& node, state_word::condemned found, token_state outc
     if (found.aside && node.serial && owner.current_phase() != phase::forked) {
         node.operation->aside->let_line_go(node);
     }
+    // Before anybody sees that it has ended, and asks what waits.
+    if (found.aside) node.operation->aside->note_death();
     static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome, std::move(error)));
 }
 

@@ -96,6 +96,36 @@ TEST_CASE("a_paused_token_can_be_killed_wherever_it_is") {
     }
 }
 
+TEST_CASE("what_was_killed_while_it_was_set_aside_takes_no_room") {
+    // Of a runtime with room for that one alone, by each of the ways to be set aside.
+    for (const bool by_itself : {true, false}) {
+        for (const bool times_out : {true, false}) {
+            INFO((by_itself ? "the token" : "the operation"), " is paused, and it ",
+                 (times_out ? "times out" : "is killed"));
+            runtime rt({.cores = 1, .in_flight_limit = 1});
+            const auto op = rt.operation("op", [] {});
+            const auto other = rt.operation("other", [] {});
+            op.pause();
+            const auto limited =
+                times_out ? op.with({.queue_timeout = 1ms}) : op.with({.queue_timeout = 1h});
+            const token<void> one = limited();
+            if (by_itself && one.pause()) {
+                op.resume();
+                // Behind what comes to run it, and finds it paused.
+                REQUIRE(ends(other()));
+            }
+            REQUIRE(eventually([&] { return one.done() || op.stats().set_aside == 1; }));
+            if (!times_out) CHECK(one.kill());
+            REQUIRE(ends(one));
+            CHECK(op.stats().set_aside == 0);
+            const auto next = op.try_call();
+            CHECK(next);
+            op.resume();
+            settle_locality(rt);
+        }
+    }
+}
+
 TEST_CASE("a_serial_token_that_is_paused_keeps_its_turn") {
     runtime rt({.cores = 2});
     hold gate;
