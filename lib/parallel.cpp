@@ -148,10 +148,7 @@ struct loop_bulk : bulk_core {
 
     static void drop_arguments(bulk_core&, std::size_t, std::size_t) noexcept {}
 
-    static void drop_late(bulk_core& bulk, std::size_t index) noexcept {
-        // Relaxed: this thread has run it.
-        bulk.states[index].store(token_state::killed, std::memory_order_relaxed);
-    }
+    static void drop_late(bulk_core&, std::size_t, token_state) noexcept {}
 
     static void destroy(bulk_core& bulk) noexcept {
         loop_bulk& own = of(bulk);

@@ -14,6 +14,7 @@
 #include "fork.hpp"
 #include "resilience/supervisor.hpp"
 #include "runtime_core.hpp"
+#include "sleep/fence.hpp"
 
 namespace tokengate::detail {
 
@@ -150,6 +151,8 @@ void crew::kill_waiting() noexcept {
 void crew::kill_executing() noexcept {
     // Workers wait for who looks at what they execute.
     const continuations::later afterwards;
+    // What is not seen below sees the phase.
+    heavy_fence();
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {
             if (is_share(node)) return;
@@ -271,6 +274,8 @@ std::size_t crew::kill_executing_of(operation_core& operation, std::string_view 
         });
         return found;
     };
+    // What was pushed before is seen.
+    heavy_fence();
     for_each_worker([&](worker& each) {
         // One at a time: callbacks run while nothing is held.
         while (token_node* node = next(each)) {

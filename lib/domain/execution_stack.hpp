@@ -111,7 +111,8 @@ class execution_stack {
     }
 
     /// Calls visit(token_node&) for each executing token, innermost first. Any thread. `visit` must
-    /// be short: the worker may wait for it.
+    /// be short: the worker may wait for it. What a worker with nothing else on its stack has just
+    /// pushed may not be seen, unless the caller has made a heavy_fence() before.
     template <class Visit>
     void inspect(Visit&& visit) {
         inspect_frames([&](frame& each) { visit(*each.node); });
@@ -120,7 +121,7 @@ class execution_stack {
     /// The same with the frames.
     template <class Visit>
     void inspect_frames(Visit&& visit) {
-        // Acquire: pairs with the release in push() and pop().
+        // Acquire: pairs with the release in push() and pop(). Without a fence: see inspect().
         if (top_.load(std::memory_order_acquire) == nullptr) return;
         onlookers_.fetch_add(1, std::memory_order_relaxed);
         // Whatever `visit` throws, the worker goes on afterwards.

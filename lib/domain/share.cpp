@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <tokengate/error.hpp>
@@ -14,6 +15,7 @@
 #include "domain/worker.hpp"
 #include "fork.hpp"
 #include "runtime_core.hpp"
+#include "sleep/fence.hpp"
 #include "token/reasons.hpp"
 
 namespace tokengate::detail {
@@ -133,6 +135,8 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
         end_claim(owner, node, rest);
         dead += rest.elements;
     }
+    // Whoever runs a stretch that is not seen below sees that the share is dead.
+    heavy_fence();
     owner.for_each_worker([&](worker& each) {
         while (const auto found = take_over_one(each, &node)) {
             free_list();
@@ -181,8 +185,15 @@ std::size_t current_element(const execution_stack::frame& running) noexcept {
     // Acquire: pairs with the release of who runs it.
     const std::size_t end = part.end.load(std::memory_order_acquire);
     std::size_t at = part.first;
-    while (at < end && bulk.states[at].load(std::memory_order_acquire) != token_state::created) {
-        ++at;
+    while (at < end) {
+        const token_state seen = bulk.states[at].load(std::memory_order_acquire);
+        if (seen == token_state::created) break;
+        if (seen == token_state::executing) {
+            // It has returned, and says in a moment how, or that it waits for us.
+            std::this_thread::yield();
+        } else {
+            ++at;
+        }
     }
     return at;
 }
@@ -232,7 +243,19 @@ void crew::kill_running_stretches(worker& busy) noexcept {
     }
 }
 
-void wait_for_onlookers(stretch& part) noexcept { whole_of(part).stack->wait_for_onlookers(); }
+void wait_for_onlookers(stretch& part, std::atomic<token_state>& state) noexcept {
+    execution_stack& stack = *whole_of(part).stack;
+    // Where heavy fences do not work, this is the one between the state and the look; acquire:
+    // pairs with the release of who looked.
+    full_fence();
+    while (stack.onlookers().load(std::memory_order_acquire) != 0) {
+        // Relaxed, both: who looks takes nothing else from it.
+        state.store(token_state::created, std::memory_order_relaxed);
+        stack.wait_for_onlookers();
+        state.store(token_state::executing, std::memory_order_relaxed);
+        full_fence();
+    }
+}
 
 void let_go(bulk_core& bulk) noexcept {
     for (token_node* each : bulk.shares) drop_reference(*each);
@@ -260,8 +283,7 @@ token_state state_of(const bulk_core& bulk, std::size_t index) noexcept {
     switch (bulk.states[index].load(std::memory_order_acquire)) {
         case token_state::completed: return token_state::completed;
         case token_state::failed: return token_state::failed;
-        case token_state::created: break;
-        default: return token_state::killed;
+        default: break;
     }
     if (is_terminal(whole)) return token_state::killed;
     const share& of = share_of(node);

@@ -50,6 +50,8 @@ void crew::pass_stop_request_on(const token_node& node) const noexcept {
 
 bool crew::runs(const token_node& node) const noexcept {
     bool found = false;
+    // What was pushed before is seen.
+    heavy_fence();
     for_each_worker([&](worker& each) {
         if (!found) each.executing.inspect([&](const token_node& on) { found |= &on == &node; });
     });

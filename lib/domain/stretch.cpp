@@ -135,7 +135,7 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
             if (ran == 0) {
                 bulk.type->drop_arguments(bulk, end, end + 1);
             } else {
-                bulk.type->drop_late(bulk, end);
+                bulk.type->drop_late(bulk, end, frame.late);
             }
         }
     }

@@ -8,6 +8,7 @@
 //     exactly once, by running or without (asserts in `begin`, `ends`, `drops`, and in `init`);
 //   - no element begins once a kill() that ended the share has come back (assert in `decides`; a
 //     worker that has looked whether it may begin one executes it);
+//   - an element that says it has completed was not counted as killed (assert in `init`);
 //   - nobody touches the share when its last reference is gone (asserts in `touch`), and it goes;
 //   - it becomes terminal, and leaves its chain once, when nothing of it runs (`init`, `leaves`).
 //
@@ -62,26 +63,33 @@ bool recycled = false;
 
 // What workers run: as others see it, and as the worker does.
 bool frame[WORKERS] = false, own_frame[WORKERS] = false;
-byte next[WORKERS] = 0, own_next[WORKERS] = 0;  // the first element whose state is "not ended"
+byte next[WORKERS] = 0, own_next[WORKERS] = 0;  // the first element whose state is "not ended",
+bool mark[WORKERS] = false, own_mark[WORKERS] = false;  // or "executing": it has returned
 byte first_of[WORKERS] = 0, last_of[WORKERS] = 0, end_of[WORKERS] = 0;
 byte onlookers[WORKERS] = 0;
 
 // For the properties.
 byte begun[ELEMENTS] = 0, ended[ELEMENTS] = 0, dropped[ELEMENTS] = 0;
+bool says_completed[ELEMENTS] = false, died[ELEMENTS] = false;
 bool kill_is_back = false;
 byte over = 0;  // workers and killers that have come to their ends
 
 // --- memory ---------------------------------------------------------------------------------------
 
-inline flush(w) { d_step { frame[w] = own_frame[w]; next[w] = own_next[w] } }
+inline drain(w) { next[w] = own_next[w]; mark[w] = own_mark[w] }
+inline flush(w) { d_step { frame[w] = own_frame[w]; drain(w) } }
 
 proctype store_buffer(byte w) {
 end_buffer:
     do
     // In order: a frame comes before its states, and goes after them.
-    :: d_step { own_frame[w] && !frame[w] -> frame[w] = true; next[w] = first_of[w] }
-    :: d_step { own_frame[w] == frame[w] && next[w] != own_next[w] -> next[w] = own_next[w] }
-    :: d_step { !own_frame[w] && frame[w] -> next[w] = own_next[w]; frame[w] = false }
+    :: d_step { own_frame[w] && !frame[w] ->
+        frame[w] = true;
+        next[w] = first_of[w];
+        mark[w] = false }
+    :: d_step { own_frame[w] == frame[w] && (next[w] != own_next[w] || mark[w] != own_mark[w]) ->
+        drain(w) }
+    :: d_step { !own_frame[w] && frame[w] -> drain(w); frame[w] = false }
     od
 }
 
@@ -121,6 +129,17 @@ inline drop_arguments(from, to) {
     for (i : 1 .. ELEMENTS) {
         if
         :: i > from && i <= to -> drops(i - 1)
+        :: else
+        fi
+    }
+    i = 0
+}
+
+// Inside d_step: these are counted as killed.
+inline die(from, to) {
+    for (i : 1 .. ELEMENTS) {
+        if
+        :: i > from && i <= to -> died[i - 1] = true
         :: else
         fi
     }
@@ -177,21 +196,33 @@ inline claim() {
         :: else -> number = STRETCHES
         fi;
         frame[w] = own_frame[w];
-        next[w] = own_next[w]
+        drain(w)
     }
 #endif
 }
 
-#ifdef BROKEN_NO_LOOK_BETWEEN
-inline look_for_onlookers() { skip }
-#else
+// The element's callable has returned. It says so, and waits until nobody looks.
 inline look_for_onlookers() {
-    if
-    :: onlookers[w] == 0
-    :: onlookers[w] != 0 -> onlookers[w] == 0
-    fi
-}
+#if !defined(BROKEN_COMPLETED_BEFORE_LOOK) && !defined(BROKEN_NO_MARK)
+    own_mark[w] = true;
 #endif
+#ifndef BROKEN_NO_LOOK_BETWEEN
+    do
+    :: onlookers[w] == 0 -> break
+    :: onlookers[w] != 0 ->
+#if !defined(BROKEN_COMPLETED_BEFORE_LOOK) && !defined(BROKEN_NO_MARK)
+        own_mark[w] = false;
+        onlookers[w] == 0;
+        d_step { own_mark[w] = true; frame[w] = own_frame[w]; drain(w) }
+#else
+        onlookers[w] == 0
+#endif
+    od;
+    skip
+#endif
+}
+
+inline completes() { d_step { own_next[w] = at + 1; own_mark[w] = false; says_completed[at] = true } }
 
 inline run_elements() {
     at = first;
@@ -204,7 +235,9 @@ inline run_elements() {
         :: timeout -> skip  // it comes back when nothing else can move
         fi;
 #endif
-        d_step { own_next[w] = at + 1; at++ }
+#ifdef BROKEN_COMPLETED_BEFORE_LOOK
+        completes();
+#endif
 #ifdef BROKEN_END_BEFORE_LOOK
         until = end_of[w];
         look_for_onlookers();
@@ -213,11 +246,15 @@ inline run_elements() {
         d_step {
             until = end_of[w];
             if
-            :: at < until -> decides()
+            :: at + 1 < until -> decides()
             :: else
             fi
         }
 #endif
+        if
+        :: until <= at -> d_step { own_mark[w] = false; at++ } break
+        :: else -> completes(); at++
+        fi;
         if
         :: at >= until -> break
         :: else
@@ -233,6 +270,7 @@ inline run_stretch() {
         last_of[w] = last;
         end_of[w] = last;
         own_next[w] = first;
+        own_mark[w] = false;
         own_frame[w] = true;
         at = first;
         dead = false
@@ -245,7 +283,7 @@ inline run_stretch() {
     :: d_step { terminal -> touch();
         // A read-modify-write.
         frame[w] = own_frame[w];
-        next[w] = own_next[w];
+        drain(w);
         if
         :: end_of[w] == last -> end_of[w] = first; dead = true
         :: else
@@ -267,7 +305,7 @@ inline run_stretch() {
 #endif
     if
     :: dead ->
-        d_step { killed = true; drop_arguments(first, last); ends(first, last) }
+        d_step { killed = true; drop_arguments(first, last); ends(first, last); die(first, last) }
         end_elements(last - first, 1)
     :: !dead && until == last ->
         d_step { ends(first, last) }
@@ -288,7 +326,7 @@ inline run_stretch() {
         }
         end_elements(0, 1)
     fi;
-    d_step { frame[w] = own_frame[w]; next[w] = own_next[w]; until = 0; last = 0; first = 0; at = 0 }
+    d_step { frame[w] = own_frame[w]; drain(w); until = 0; last = 0; first = 0; at = 0 }
 }
 
 proctype worker(byte w) {
@@ -350,19 +388,28 @@ inline claim_rest() {
 inline kill_rest() {
     if
     :: stretches > 0 ->
-        d_step { drop_arguments(from, ELEMENTS); ends(from, ELEMENTS) }
+        d_step { drop_arguments(from, ELEMENTS); ends(from, ELEMENTS); die(from, ELEMENTS) }
         end_elements(ELEMENTS - from, stretches)
     :: else
     fi
 }
 
 inline look_at(w) {
-    onlookers[w]++;
-    heavy_fence(w);
     taken = false;
     if
+    // Somebody who runs nothing is not held: but who is asked only then was made to show what he
+    // runs before.
+    :: !frame[w] -> skip
     :: frame[w] ->
+    onlookers[w]++;
+    heavy_fence(w);
+    if
+    :: frame[w] ->
+#ifndef BROKEN_MARK_IS_IGNORED
+        d_step { !mark[w] -> at = next[w] }
+#else
         at = next[w];
+#endif
 #ifdef BROKEN_TAKEN_BY_STORE
         if
         :: at < last_of[w] && end_of[w] == last_of[w] -> end_of[w] = at; taken = true
@@ -390,11 +437,12 @@ inline look_at(w) {
         fi
     :: !frame[w]
     fi;
-    onlookers[w]--;
+    onlookers[w]--
+    fi;
     if
     :: taken ->
         declare_killed(won_again);
-        d_step { drop_arguments(at + 1, last); ends(first, last) }
+        d_step { drop_arguments(at + 1, last); ends(first, last); die(at, last) }
         end_elements(last - first, 0);
 #ifndef BROKEN_NOT_RETAINED
         drop_reference()
@@ -405,6 +453,10 @@ inline look_at(w) {
 }
 
 inline look_at_all() {
+#ifndef BROKEN_NO_FENCE_BEFORE_ALL
+    // One heavy fence for all.
+    for (each : 0 .. WORKERS - 1) { heavy_fence(each) }
+#endif
     for (each : 0 .. WORKERS - 1) { look_at(each) }
     each = 0
 }
@@ -456,6 +508,9 @@ init {
     over == WORKERS + KILLERS;
     assert(terminal && recycled && references == 0 && entries == 0);
     assert(elements_left == 0 && stretches_left == 0 && left_chain == 1);
-    for (n : 0 .. ELEMENTS - 1) { assert(ended[n] == 1 && dropped[n] == 1) }
+    for (n : 0 .. ELEMENTS - 1) {
+        assert(ended[n] == 1 && dropped[n] == 1);
+        assert(!(says_completed[n] && died[n]))
+    }
     assert(killed || begun[0] == 1)
 }

@@ -31,14 +31,16 @@ struct stretch {
     /// The first element that is not to be begun any more: `last`, until somebody who kills takes
     /// over what lies behind that.
     std::atomic<std::size_t> end{0};
-    /// Not 0: somebody looks at this stack, and the next element has to wait for that.
+    /// Not 0: somebody looks at this stack, and the element that has run has to wait for that.
     const std::atomic<unsigned>* onlookers = nullptr;
-    std::size_t next = 0;    ///< at its end: the first element that was not begun
-    std::size_t failed = 0;  ///< elements that have thrown
+    std::size_t next = 0;                     ///< at its end: the first element that was not begun
+    token_state late = token_state::created;  ///< how the last one has returned if it was killed
+    std::size_t failed = 0;                   ///< elements that have thrown
 };
 
-/// Waits until nobody looks at the stack that this stretch is on.
-void wait_for_onlookers(stretch& part) noexcept;
+/// Somebody may be looking at the stack that this stretch is on, and at the element whose callable
+/// has returned and whose state says `executing`: waits until nobody does. It says so again then.
+void wait_for_onlookers(stretch& part, std::atomic<token_state>& state) noexcept;
 
 /// What the library must know of the bulks of one callable; one constant for each.
 struct bulk_type {
@@ -46,9 +48,8 @@ struct bulk_type {
     void (*run)(bulk_core&, stretch&) noexcept;
     /// Destroys the arguments of elements that will not run.
     void (*drop_arguments)(bulk_core&, std::size_t first, std::size_t last) noexcept;
-    /// An element has ended, but was killed before: its result goes at once, its exception with the
-    /// bulk, since somebody may be reading it.
-    void (*drop_late)(bulk_core&, std::size_t index) noexcept;
+    /// An element has returned so, but was killed before: nobody has seen what it has left.
+    void (*drop_late)(bulk_core&, std::size_t index, token_state outcome) noexcept;
     /// Destroys all that is left, the bulk too.
     void (*destroy)(bulk_core&) noexcept;
 };
@@ -66,8 +67,8 @@ struct bulk_core {
     std::uint64_t first_id = 0;
     std::atomic<std::uint32_t> holders{1};  ///< the handle, and each share
     std::atomic<bool> failed{false};        ///< an element has thrown
-    /// Where each element is: `created` until it has ended, then `completed` or `failed`; if it was
-    /// killed while it ran, `killed` or `timed_out` instead of these two.
+    /// Where each element is: `created` until it has ended, then `completed` or `failed`; in
+    /// between `executing` for a moment, in which nobody may kill it any more.
     std::atomic<token_state>* states = nullptr;
     std::byte* slots = nullptr;       ///< see bulk_slot
     std::vector<token_node*> shares;  ///< in order; the handle's, which holds a reference of each
@@ -203,19 +204,31 @@ template <class RunOne>
 [[gnu::always_inline]] inline void run_elements(std::atomic<token_state>* states, stretch& part,
                                                 RunOne&& run_one) noexcept {
     std::size_t i = part.first;
+    std::size_t end = 0;
     do {
-        // Release: whoever reads the state sees the outcome, and does not see arguments.
-        states[i].store(run_one(i), std::memory_order_release);
-        ++i;
+        const token_state outcome = run_one(i);
+        // Who looks from here on waits for what comes next.
+        states[i].store(token_state::executing, std::memory_order_relaxed);
         // Between the store and the look for onlookers; pairs with the heavy fence of those, which
         // makes of this one more than it is (where heavy fences do not work, there is always
         // somebody to be waited for).
         std::atomic_signal_fence(std::memory_order_seq_cst);
         // Acquire: pairs with the release of who looked; the end that was set is seen below.
         if (part.onlookers->load(std::memory_order_acquire) != 0) [[unlikely]]
-            wait_for_onlookers(part);
+            wait_for_onlookers(part, states[i]);
         // Relaxed: see above.
-    } while (i < part.end.load(std::memory_order_relaxed));
+        end = part.end.load(std::memory_order_relaxed);
+        if (end <= i) [[unlikely]] {
+            // Nobody looks at it any more.
+            states[i].store(token_state::created, std::memory_order_relaxed);
+            part.late = outcome;
+            ++i;
+            break;
+        }
+        // Release: whoever reads the state sees the outcome, and does not see arguments.
+        states[i].store(outcome, std::memory_order_release);
+        ++i;
+    } while (i < end);
     part.next = i;
 }
 
@@ -238,13 +251,11 @@ struct bulk_functions {
         }
     }
 
-    static void drop_late(bulk_core& bulk, std::size_t index) noexcept {
-        // Relaxed: this thread has run it.
-        if (bulk.states[index].load(std::memory_order_relaxed) == token_state::completed) {
+    static void drop_late(bulk_core& bulk, std::size_t index, token_state outcome) noexcept {
+        if (outcome == token_state::completed) {
             drop_value(bulk, index);
-            bulk.states[index].store(token_state::killed, std::memory_order_relaxed);
         } else {
-            bulk.states[index].store(token_state::timed_out, std::memory_order_relaxed);
+            std::destroy_at(&slot::error(bulk, index));
         }
     }
 
@@ -266,9 +277,7 @@ struct bulk_functions {
         // Relaxed: nobody else holds the bulk.
         const token_state state = bulk.states[index].load(std::memory_order_relaxed);
         if (state == token_state::completed) drop_value(bulk, index);
-        if (state == token_state::failed || state == token_state::timed_out) {
-            std::destroy_at(&slot::error(bulk, index));
-        }
+        if (state == token_state::failed) std::destroy_at(&slot::error(bulk, index));
     }
 
     static token_state run_one(F& callable, store& own, std::size_t i, stretch& part) noexcept {
