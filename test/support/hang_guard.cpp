@@ -11,6 +11,9 @@
 
 #include <doctest/doctest.h>
 
+#include "listener.hpp"
+
+namespace tokengate::test {
 namespace {
 
 /// The longest that one test case may take, on a busy machine and in its long form; 0: for ever.
@@ -51,25 +54,14 @@ class watch {
     std::thread thread_;
 };
 
-class hang_guard final : public doctest::IReporter {
+class hang_guard final : public listener {
   public:
-    explicit hang_guard(const doctest::ContextOptions&) {}
+    using listener::listener;
 
     void test_case_start(const doctest::TestCaseData& test) override {
         if (limit().count() > 0) watch_.emplace(test.m_name);
     }
     void test_case_end(const doctest::CurrentTestCaseStats&) override { watch_.reset(); }
-
-    void report_query(const doctest::QueryData&) override {}
-    void test_run_start() override {}
-    void test_run_end(const doctest::TestRunStats&) override {}
-    void test_case_reenter(const doctest::TestCaseData&) override {}
-    void test_case_exception(const doctest::TestCaseException&) override {}
-    void subcase_start(const doctest::SubcaseSignature&) override {}
-    void subcase_end() override {}
-    void log_assert(const doctest::AssertData&) override {}
-    void log_message(const doctest::MessageData&) override {}
-    void test_case_skipped(const doctest::TestCaseData&) override {}
 
   private:
     std::optional<watch> watch_;
@@ -78,3 +70,4 @@ class hang_guard final : public doctest::IReporter {
 REGISTER_LISTENER("hang_guard", 1, hang_guard);
 
 }  // namespace
+}  // namespace tokengate::test

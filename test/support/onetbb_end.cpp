@@ -6,29 +6,19 @@
 #include <doctest/doctest.h>
 #include <oneapi/tbb/global_control.h>
 
+#include "listener.hpp"
+
 namespace tokengate::test {
 namespace {
 
-class onetbb_end final : public doctest::IReporter {
+class onetbb_end final : public listener {
   public:
-    explicit onetbb_end(const doctest::ContextOptions&) {}
+    using listener::listener;
 
     void test_run_end(const doctest::TestRunStats&) override {
         tbb::task_scheduler_handle onetbb{tbb::attach{}};
         tbb::finalize(onetbb, std::nothrow);
     }
-
-    void report_query(const doctest::QueryData&) override {}
-    void test_run_start() override {}
-    void test_case_start(const doctest::TestCaseData&) override {}
-    void test_case_reenter(const doctest::TestCaseData&) override {}
-    void test_case_end(const doctest::CurrentTestCaseStats&) override {}
-    void test_case_exception(const doctest::TestCaseException&) override {}
-    void subcase_start(const doctest::SubcaseSignature&) override {}
-    void subcase_end() override {}
-    void log_assert(const doctest::AssertData&) override {}
-    void log_message(const doctest::MessageData&) override {}
-    void test_case_skipped(const doctest::TestCaseData&) override {}
 };
 
 REGISTER_LISTENER("onetbb_end", 0, onetbb_end);

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "listener.hpp"
 #include "token/pool.hpp"
 
 namespace tokengate::test {
@@ -20,9 +21,9 @@ constexpr std::chrono::seconds patience{10};
 /// The summary of the run has been printed by then.
 void fail() { std::_Exit(4); }
 
-class pool_guard final : public doctest::IReporter {
+class pool_guard final : public listener {
   public:
-    explicit pool_guard(const doctest::ContextOptions&) {}
+    using listener::listener;
 
     // Nothing is asked before the first test case: it may be about a process that has not used the
     // library.
@@ -44,17 +45,6 @@ class pool_guard final : public doctest::IReporter {
         }
         before_ = out;
     }
-
-    void report_query(const doctest::QueryData&) override {}
-    void test_run_start() override {}
-    void test_run_end(const doctest::TestRunStats&) override {}
-    void test_case_reenter(const doctest::TestCaseData&) override {}
-    void test_case_exception(const doctest::TestCaseException&) override {}
-    void subcase_start(const doctest::SubcaseSignature&) override {}
-    void subcase_end() override {}
-    void log_assert(const doctest::AssertData&) override {}
-    void log_message(const doctest::MessageData&) override {}
-    void test_case_skipped(const doctest::TestCaseData&) override {}
 
   private:
     const char* name_ = "";
