@@ -140,6 +140,8 @@ runtime_stats runtime_core::stats() const {
 supervisor::prospect runtime_core::outlook(const operation_core* operation) const noexcept {
     supervisor::prospect sum;
     const auto look = [&](const operation_core& each) {
+        // What was ended there does not come back.
+        if (each.aside->size() != 0) each.aside->drop_dead();
         if (each.aside->size() != 0) sum.backing_off = true;
         const supervisor::prospect one = each.supervised_by->outlook();
         sum.waiting = sum.waiting || one.waiting;

@@ -140,8 +140,8 @@ class bulk {
         return core_ != nullptr ? core_->first_id + index : tokens_[index].id();
     }
 
-    /// Where a token is in its life, at this moment. `executing` also says that others of the same
-    /// stretch run. Cost: two loads.
+    /// Where a token is in its life, at this moment; if it is killed, final when kill() has come
+    /// back. `executing` also says that others of the same stretch run. Cost: two loads.
     /// @param index  its place in the range, below size()
     [[nodiscard]] token_state state(std::size_t index) const {
         expect_valid("state");

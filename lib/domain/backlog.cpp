@@ -21,7 +21,17 @@ void chain_up(token_node*& list, token_node& node) noexcept {
 }
 
 void drop_all(token_node* husks) noexcept {
-    while (husks != nullptr) drop_husk(*std::exchange(husks, strand_link(*husks)));
+    while (husks != nullptr) {
+        token_node& each = *std::exchange(husks, strand_link(*husks));
+        if (!is_share(each)) {
+            drop_husk(each);
+            continue;
+        }
+        // No more of its entries are set aside. The last one may be the last reference.
+        for (auto entries = std::exchange(share_of(each).aside, 0U); entries > 0; --entries) {
+            drop_reference(each);
+        }
+    }
 }
 
 }  // namespace
@@ -116,6 +126,10 @@ backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
         settle();
     }
     drop_all(husks);
+    if (is_husk && is_share(entry)) {
+        drop_reference(entry);
+        return found;
+    }
     // If it is an entry again, it is as if it came out now.
     return is_husk && !drop_if_husk(entry) ? exchange(entry, only_it) : found;
 }
@@ -204,9 +218,10 @@ bool backlog::bring_back(token_node& node) noexcept {
     return true;
 }
 
-// False if it is a husk.
+// False if it is a husk, or an entry of a share of which nothing is left.
 bool backlog::put_aside(line& to, token_node& node) noexcept {
     if (is_share(node)) {
+        if (!share_of(node).has_unclaimed()) return false;
         // In the list once, however many entries of it wait.
         if (share_of(node).aside++ == 0) {
             link(to, node);
@@ -283,6 +298,8 @@ void backlog::keep(token_node& node) noexcept {
     const std::scoped_lock guard(lock_);
     line& to = node.state.paused() && !pauses_end() ? kept_ : line_of(node);
     link(to, node);
+    // It was ended before it was here.
+    if (node.state.phase() != token_state::waiting) note_death();
     if (&to != &kept_) push_passes(to);
     settle();
 }
@@ -333,8 +350,10 @@ void backlog::sweep(line& which, token_node*& husks) noexcept {
     token_node* each = which.take_all();
     while (each != nullptr) {
         token_node& node = *std::exchange(each, strand_link(*each));
-        if (!is_share(node) && node.state.phase() != token_state::waiting) {
-            discount(which, 1);
+        const bool over = is_share(node) ? !share_of(node).has_unclaimed()
+                                         : node.state.phase() != token_state::waiting;
+        if (over) {
+            discount(which, is_share(node) ? share_of(node).aside : 1);
             chain_up(husks, node);
         } else {
             which.append(node);

@@ -151,7 +151,7 @@ void crew::kill_waiting() noexcept {
 void crew::kill_executing() noexcept {
     // Workers wait for who looks at what they execute.
     const continuations::later afterwards;
-    // What is not seen below sees the phase.
+    // A stretch that is not seen below sees the phase.
     heavy_fence();
     for_each_worker([&](worker& each) {
         each.executing.inspect([&](token_node& node) {

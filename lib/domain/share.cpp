@@ -130,6 +130,8 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
         wake_waiters(node, end);
     };
     const claim rest = claim_rest(share_of(node));
+    // Its entries may have been set aside.
+    node.operation->aside->note_death();
     if (rest.any()) {
         free_list();
         end_claim(owner, node, rest);
@@ -188,12 +190,14 @@ std::size_t current_element(const execution_stack::frame& running) noexcept {
     while (at < end) {
         const token_state seen = bulk.states[at].load(std::memory_order_acquire);
         if (seen == token_state::created) break;
-        if (seen == token_state::executing) {
-            // It has returned, and says in a moment how, or that it waits for us.
-            std::this_thread::yield();
-        } else {
+        if (seen != token_state::executing) {
             ++at;
+            continue;
         }
+        // In a child process nobody is left to say more.
+        if (running.node->operation->runtime->workers().current_phase() == phase::forked) break;
+        // It has returned, and says in a moment how, or that it waits for us.
+        std::this_thread::yield();
     }
     return at;
 }
@@ -277,7 +281,7 @@ bool kill(bulk_core& bulk, std::string_view reason) {
 
 token_state state_of(const bulk_core& bulk, std::size_t index) noexcept {
     token_node& node = node_of(bulk, index);
-    // The share first: an element that has not ended when it is terminal will not.
+    // The share first: an element that has not ended when somebody has killed it will not.
     const token_state whole = node.state.phase();
     // Acquire: pairs with the release of who has run it.
     switch (bulk.states[index].load(std::memory_order_acquire)) {

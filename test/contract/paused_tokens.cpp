@@ -126,6 +126,33 @@ TEST_CASE("what_was_killed_while_it_was_set_aside_takes_no_room") {
     }
 }
 
+TEST_CASE("a_bulk_that_was_killed_while_its_operation_was_paused_takes_no_room") {
+    for (const bool is_aside : {true, false}) {
+        INFO("killed ", (is_aside ? "while it is set aside" : "before a worker has taken it out"));
+        runtime rt({.cores = 1, .in_flight_limit = 2});
+        hold gate;
+        const auto held = rt.operation("held", [&] { gate.pass(); });
+        const auto op = rt.operation("op", [] {});
+        const auto other = rt.operation("other", [] {});
+        const token<void> first = held();
+        REQUIRE(gate.await(1));
+        op.pause();
+        const bulk<void> many = op.bulk(std::size_t{1});
+        if (is_aside) {
+            gate.release();
+            REQUIRE(eventually([&] { return op.stats().set_aside == 1; }));
+        }
+        CHECK(many.kill());
+        if (!is_aside) gate.release();
+        REQUIRE(ends(first));
+        REQUIRE(ends(other()));  // behind what is left of it
+        CHECK(op.stats().set_aside == 0);
+        CHECK(op.try_call());
+        op.resume();
+        settle_locality(rt);
+    }
+}
+
 TEST_CASE("a_serial_token_that_is_paused_keeps_its_turn") {
     runtime rt({.cores = 2});
     hold gate;

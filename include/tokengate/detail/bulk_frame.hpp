@@ -68,7 +68,7 @@ struct bulk_core {
     std::atomic<std::uint32_t> holders{1};  ///< the handle, and each share
     std::atomic<bool> failed{false};        ///< an element has thrown
     /// Where each element is: `created` until it has ended, then `completed` or `failed`; in
-    /// between `executing` for a moment, in which nobody may kill it any more.
+    /// between `executing` for a moment, or `created` again while somebody looks.
     std::atomic<token_state>* states = nullptr;
     std::byte* slots = nullptr;       ///< see bulk_slot
     std::vector<token_node*> shares;  ///< in order; the handle's, which holds a reference of each
