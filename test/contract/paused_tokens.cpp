@@ -129,18 +129,19 @@ TEST_CASE("what_was_killed_while_it_was_set_aside_takes_no_room") {
 TEST_CASE("a_bulk_that_was_killed_while_its_operation_was_paused_takes_no_room") {
     for (const bool is_aside : {true, false}) {
         INFO("killed ", (is_aside ? "while it is set aside" : "before a worker has taken it out"));
-        runtime rt({.cores = 1, .in_flight_limit = 2});
+        runtime rt({.cores = 1, .in_flight_limit = 3});
         hold gate;
         const auto held = rt.operation("held", [&] { gate.pass(); });
         const auto op = rt.operation("op", [] {});
         const auto other = rt.operation("other", [] {});
         const token<void> first = held();
         REQUIRE(gate.await(1));
+        // Before the pause: later it would be made of single tokens.
+        const bulk<void> many = op.bulk(std::size_t{2});
         op.pause();
-        const bulk<void> many = op.bulk(std::size_t{1});
         if (is_aside) {
             gate.release();
-            REQUIRE(eventually([&] { return op.stats().set_aside == 1; }));
+            REQUIRE(eventually([&] { return op.stats().set_aside == 2; }));
         }
         CHECK(many.kill());
         if (!is_aside) gate.release();
