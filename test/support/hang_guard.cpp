@@ -11,7 +11,7 @@
 
 #include <doctest/doctest.h>
 
-#include "listener.hpp"
+#include "case_listener.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -54,9 +54,9 @@ class watch {
     std::thread thread_;
 };
 
-class hang_guard final : public listener {
+class hang_guard final : public case_listener {
   public:
-    using listener::listener;
+    using case_listener::case_listener;
 
     void test_case_start(const doctest::TestCaseData& test) override {
         if (limit().count() > 0) watch_.emplace(test.m_name);

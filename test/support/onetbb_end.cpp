@@ -6,14 +6,14 @@
 #include <doctest/doctest.h>
 #include <oneapi/tbb/global_control.h>
 
-#include "listener.hpp"
+#include "case_listener.hpp"
 
 namespace tokengate::test {
 namespace {
 
-class onetbb_end final : public listener {
+class onetbb_end final : public case_listener {
   public:
-    using listener::listener;
+    using case_listener::case_listener;
 
     void test_run_end(const doctest::TestRunStats&) override {
         tbb::task_scheduler_handle onetbb{tbb::attach{}};

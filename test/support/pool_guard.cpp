@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "listener.hpp"
+#include "case_listener.hpp"
 #include "token/pool.hpp"
 
 namespace tokengate::test {
@@ -21,9 +21,9 @@ constexpr std::chrono::seconds patience{10};
 /// The summary of the run has been printed by then.
 void fail() { std::_Exit(4); }
 
-class pool_guard final : public listener {
+class pool_guard final : public case_listener {
   public:
-    using listener::listener;
+    using case_listener::case_listener;
 
     // Nothing is asked before the first test case: it may be about a process that has not used the
     // library.

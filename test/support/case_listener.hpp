@@ -8,8 +8,8 @@
 namespace tokengate::test {
 
 /// Does nothing; for REGISTER_LISTENER(), which calls the constructor.
-struct listener : doctest::IReporter {
-    explicit listener(const doctest::ContextOptions&) {}
+struct case_listener : doctest::IReporter {
+    explicit case_listener(const doctest::ContextOptions&) {}
 
     void report_query(const doctest::QueryData&) override {}
     void test_run_start() override {}
