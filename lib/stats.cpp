@@ -59,7 +59,6 @@ void runtime_core::count(std::uint32_t first, std::span<operation_stats> operati
         operations[i].counts.timed_out = outside.timed_out.value();
         operations[i].without_inputs = outside.failed.value();
         operations[i].counts.failed = operations[i].without_inputs;
-        operation.aside->drop_dead();
         operations[i].set_aside = operation.aside->size();
         supervisor& watching = *operation.supervised_by;
         operations[i].retries = watching.retries();
@@ -140,8 +139,6 @@ runtime_stats runtime_core::stats() const {
 supervisor::prospect runtime_core::outlook(const operation_core* operation) const noexcept {
     supervisor::prospect sum;
     const auto look = [&](const operation_core& each) {
-        // What was ended there does not come back.
-        if (each.aside->size() != 0) each.aside->drop_dead();
         if (each.aside->size() != 0) sum.backing_off = true;
         const supervisor::prospect one = each.supervised_by->outlook();
         sum.waiting = sum.waiting || one.waiting;

@@ -13,29 +13,6 @@ namespace tokengate::detail {
 
 const operation_label pass_label{};
 
-namespace {
-
-void chain_up(token_node*& list, token_node& node) noexcept {
-    strand_link(node) = list;
-    list = &node;
-}
-
-void drop_all(token_node* husks) noexcept {
-    while (husks != nullptr) {
-        token_node& each = *std::exchange(husks, strand_link(*husks));
-        if (!is_share(each)) {
-            drop_husk(each);
-            continue;
-        }
-        // No more of its entries are set aside. The last one may be the last reference.
-        for (auto entries = std::exchange(share_of(each).aside, 0U); entries > 0; --entries) {
-            drop_reference(each);
-        }
-    }
-}
-
-}  // namespace
-
 backlog::backlog(crew& owner, operation_core& operation, tier* permits)
     : crew_(owner),
       operation_(operation),
@@ -118,8 +95,6 @@ backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
             } else if (!paused_ && tier_ == nullptr && !only_it) {
                 found = take_first(home, husks);
             }
-            if (home.entries >= home.sweep_at) sweep(home, husks);
-            if (kept_.entries >= kept_.sweep_at) sweep(kept_, husks);
             push_passes(home);
             if (tier_ != nullptr && found.node == nullptr) tier_->deal();
         }
@@ -156,7 +131,7 @@ void backlog::take_back(line& from) noexcept {
 }
 
 bool backlog::use_permit() noexcept {
-    if (paused_ || waiting_.load(std::memory_order_relaxed) <= passes_) return false;
+    if (paused_ || entries_.load(std::memory_order_relaxed) <= passes_) return false;
     // What waits is to be killed: who takes the pass out would only make room for the next one.
     if (crew_.current_phase() >= phase::killing) return false;
     bool used = false;
@@ -187,13 +162,18 @@ token_node* backlog::line::take_all() noexcept {
 
 void backlog::count(line& in, std::size_t more) noexcept {
     in.entries += more;
-    // Relaxed, here and below: written under the mutex; others only decide by it.
-    waiting_.fetch_add(more, std::memory_order_relaxed);
+    // Relaxed, here and below: others only decide by it.
+    entries_.fetch_add(more, std::memory_order_relaxed);
 }
 
 void backlog::discount(line& in, std::size_t fewer) noexcept {
     in.entries -= fewer;
-    waiting_.fetch_sub(fewer, std::memory_order_relaxed);
+    entries_.fetch_sub(fewer, std::memory_order_relaxed);
+}
+
+// Every entry that is listed counts once, until it begins, or whoever ends it takes it off.
+void backlog::live(std::ptrdiff_t more) noexcept {
+    living_.fetch_add(more, std::memory_order_relaxed);
 }
 
 void backlog::link(line& to, token_node& node) noexcept {
@@ -206,6 +186,7 @@ void backlog::link(line& to, token_node& node) noexcept {
 bool backlog::set_aside(line& to, token_node& node) noexcept {
     if (!node.state.set_aside()) return false;
     if (node.way != route::here) crew_.give_back(crew_.in_flight, 1);
+    live(1);
     link(to, node);
     return true;
 }
@@ -213,6 +194,7 @@ bool backlog::set_aside(line& to, token_node& node) noexcept {
 // The other way round: begins it. False: it is paused, or a husk.
 bool backlog::bring_back(token_node& node) noexcept {
     if (!node.state.begin_aside()) return false;
+    live(-1);
     if (node.serial) node.line->hold_up(false);
     if (node.way != route::here) crew_.in_flight.take_beyond(1);
     return true;
@@ -222,6 +204,7 @@ bool backlog::bring_back(token_node& node) noexcept {
 bool backlog::put_aside(line& to, token_node& node) noexcept {
     if (is_share(node)) {
         if (!share_of(node).has_unclaimed()) return false;
+        live(1);
         // In the list once, however many entries of it wait.
         if (share_of(node).aside++ == 0) {
             link(to, node);
@@ -238,6 +221,7 @@ backlog::turn backlog::take_first(line& from, token_node*& husks) noexcept {
         token_node& node = *from.first;
         discount(from, 1);
         const bool shared = is_share(node);
+        if (shared && !share_of(node).written_off) live(-1);
         if (!shared || --share_of(node).aside == 0) {
             from.first = strand_link(node);
             if (from.first == nullptr) from.last = nullptr;
@@ -295,13 +279,19 @@ bool backlog::keep_entry(token_node& node) noexcept {
 }
 
 void backlog::keep(token_node& node) noexcept {
-    const std::scoped_lock guard(lock_);
-    line& to = node.state.paused() && !pauses_end() ? kept_ : line_of(node);
-    link(to, node);
+    {
+        const std::scoped_lock guard(lock_);
+        if (node.state.list()) {
+            line& to = node.state.paused() && !pauses_end() ? kept_ : line_of(node);
+            live(1);
+            link(to, node);
+            if (&to != &kept_) push_passes(to);
+            settle();
+            return;
+        }
+    }
     // It was ended before it was here.
-    if (node.state.phase() != token_state::waiting) note_death();
-    if (&to != &kept_) push_passes(to);
-    settle();
+    drop_husk(node);
 }
 
 void backlog::let_out(token_node& node) noexcept {
@@ -328,38 +318,6 @@ void backlog::resume_all() noexcept {
     for_each_line([this](line& which) { push_passes(which); });
     tell_claimants();
     settle();
-}
-
-void backlog::drop_dead() noexcept {
-    // In a child process its lock may be held for ever.
-    if (died_.load(std::memory_order_relaxed) == 0 || crew_.current_phase() == phase::forked)
-        return;
-    token_node* husks = nullptr;
-    {
-        const std::scoped_lock guard(lock_);
-        died_.exchange(0, std::memory_order_acquire);
-        for_each_line([&](line& each) { sweep(each, husks); });
-        sweep(kept_, husks);
-        settle();
-    }
-    drop_all(husks);
-}
-
-// Those that were killed since.
-void backlog::sweep(line& which, token_node*& husks) noexcept {
-    token_node* each = which.take_all();
-    while (each != nullptr) {
-        token_node& node = *std::exchange(each, strand_link(*each));
-        const bool over = is_share(node) ? !share_of(node).has_unclaimed()
-                                         : node.state.phase() != token_state::waiting;
-        if (over) {
-            discount(which, is_share(node) ? share_of(node).aside : 1);
-            chain_up(husks, node);
-        } else {
-            which.append(node);
-        }
-    }
-    which.sweep_at = std::max<std::size_t>(64, 2 * which.entries);
 }
 
 void backlog::push_passes(line& to) noexcept {
@@ -411,7 +369,7 @@ bool backlog::push_pass_into(line& to, unsigned domain, bool beyond) noexcept {
 // What others may see of it now.
 void backlog::settle() noexcept {
     const bool now = tier_ != nullptr || paused_ || passes_ != 0 ||
-                     waiting_.load(std::memory_order_relaxed) != 0;
+                     entries_.load(std::memory_order_relaxed) != 0;
     if (now == attends_.load(std::memory_order_relaxed)) return;
     // Release: pairs with the acquire in attends(), and in the crew's attention.
     attends_.store(now, std::memory_order_release);
@@ -420,79 +378,6 @@ void backlog::settle() noexcept {
     } else {
         crew_.attend_no_more();
     }
-}
-
-void backlog::condemn(id_horizon before, std::string_view reason) {
-    std::string why(reason);
-    const std::scoped_lock guard(condemned_lock_);
-    condemned_ = std::move(before);
-    reason_ = std::move(why);
-    // Release: pairs with the acquire in condemns(). Attention is paid from the first time on.
-    if (next_condemned_.exchange(condemned_.next, std::memory_order_acq_rel) == 0) crew_.attend();
-}
-
-bool backlog::condemns(const token_node& node) const noexcept {
-    // Acquire: pairs with the release in condemn().
-    if (node.id >= next_condemned_.load(std::memory_order_acquire)) return false;
-    const std::scoped_lock guard(condemned_lock_);
-    return condemned_.includes(node.id);
-}
-
-std::string backlog::reason() const noexcept {
-    const std::scoped_lock guard(condemned_lock_);
-    try {
-        return reason_;
-    } catch (const std::bad_alloc&) {
-        // Then the error says less.
-        return {};
-    }
-}
-
-std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
-    token_node* dying = nullptr;
-    token_node* husks = nullptr;
-    {
-        const std::scoped_lock guard(lock_);
-        const auto kill_in = [&](line& each) {
-            token_node* next = each.take_all();
-            while (next != nullptr) {
-                token_node& node = *std::exchange(next, strand_link(*next));
-                if (!all && !condemns(node)) {
-                    each.append(node);
-                    continue;
-                }
-                discount(each, is_share(node) ? share_of(node).aside : 1);
-                // Those of a share are killed with the share.
-                bool dies = is_share(node);
-                while (!dies && node.state.phase() == token_state::waiting) {
-                    static_cast<void>(node.state.resume());
-                    dies = node.state.begin_aside();
-                }
-                if (dies && node.serial) node.line->hold_up(false);
-                chain_up(dies ? dying : husks, node);
-            }
-        };
-        for_each_line(kill_in);
-        kill_in(kept_);
-        tell_claimants();
-        settle();
-    }
-    drop_all(husks);
-    std::size_t killed = 0;
-    while (dying != nullptr) {
-        token_node& node = *std::exchange(dying, strand_link(*dying));
-        if (is_share(node)) {
-            for (auto entries = std::exchange(share_of(node).aside, 0U); entries > 1; --entries) {
-                drop_reference(node);
-            }
-            killed += kill_unclaimed(crew_, node);
-            drop_reference(node);
-            continue;
-        }
-        auto why = prepare_reason(node, reason);
-        if (kill_begun(crew_, node, true, true, why ? &*why : nullptr)) ++killed;
-    }
-    return killed;
 }
 
 }  // namespace tokengate::detail

@@ -24,6 +24,7 @@ namespace tokengate::detail {
 
 class crew;
 class tier;
+struct share;
 
 /// What the label of a pass is, and of nothing else.
 extern const operation_label pass_label;
@@ -71,21 +72,19 @@ class backlog {
         return attends_.load(std::memory_order_acquire);
     }
 
-    /// How many tokens wait in it, those that were killed there included; see drop_dead().
+    /// How many tokens wait in it; not those that were killed there.
     [[nodiscard]] std::size_t size() const noexcept {
-        // Relaxed: a number to decide by.
-        return waiting_.load(std::memory_order_relaxed);
+        // Relaxed: a number to decide by. Who kills one that is just being listed may be first.
+        const auto now = living_.load(std::memory_order_relaxed);
+        return now > 0 ? static_cast<std::size_t>(now) : 0;
     }
 
-    /// Somebody has begun to end a token that was set aside, perhaps here.
-    void note_death() noexcept {
-        // Release: pairs with the acquire in drop_dead(), which sees that it waits no more.
-        died_.fetch_add(1, std::memory_order_release);
-    }
+    /// Somebody has begun to end a token that was listed here. Cost: constant in the mean; drops
+    /// the husks when most of what is here are husks.
+    void note_death() noexcept;
 
-    /// Drops what has been ended here since the last time. Cost: a look at all that wait here, if
-    /// there has been anything.
-    void drop_dead() noexcept;
+    /// The same of a share, whose entries may be here.
+    void note_death_of(share& killed) noexcept;
 
     /// What may run in the stead of what was taken out of a lane or deque; nothing if `node` is
     /// null.
@@ -183,7 +182,6 @@ class backlog {
         token_node* last = nullptr;
         std::size_t entries = 0;  ///< tokens and entries of shares
         std::size_t passes = 0;   ///< under way for them
-        std::size_t sweep_at = 64;
     };
 
     /// Where a token is in a line.
@@ -205,6 +203,12 @@ class backlog {
     [[nodiscard]] bool keep_paused(token_node& node) noexcept;
     void count(line& in, std::size_t more) noexcept;
     void discount(line& in, std::size_t fewer) noexcept;
+    void live(std::ptrdiff_t more) noexcept;
+    void write_off(share& gone) noexcept;
+    [[nodiscard]] bool mostly_husks() const noexcept;
+    void drop_dead() noexcept;
+    static void chain_up(token_node*& list, token_node& node) noexcept;
+    static void drop_all(token_node* husks) noexcept;
     void link(line& to, token_node& node) noexcept;
     [[nodiscard]] bool set_aside(line& to, token_node& node) noexcept;
     [[nodiscard]] bool bring_back(token_node& node) noexcept;
@@ -231,13 +235,13 @@ class backlog {
     std::mutex& lock_;                 ///< its own, or that of its tier
     std::atomic<bool> paused_{false};  ///< written under the mutex
     line free_;
-    line kept_;                         ///< tokens that are paused by themselves; without passes
-    std::unique_ptr<line[]> anchored_;  ///< by domain
-    std::size_t passes_ = 0;            ///< of all lines
-    claimant* claimants_ = nullptr;     ///< under the mutex
-    unsigned next_domain_ = 0;          ///< where the next pass for a free token goes
-    std::atomic<std::size_t> waiting_{0};
-    std::atomic<std::size_t> died_{0};  ///< since drop_dead(), here or elsewhere
+    line kept_;                            ///< tokens that are paused by themselves; without passes
+    std::unique_ptr<line[]> anchored_;     ///< by domain
+    std::size_t passes_ = 0;               ///< of all lines
+    claimant* claimants_ = nullptr;        ///< under the mutex
+    unsigned next_domain_ = 0;             ///< where the next pass for a free token goes
+    std::atomic<std::size_t> entries_{0};  ///< of all lines; written under the mutex
+    std::atomic<std::ptrdiff_t> living_{0};  ///< those that are no husks
     std::atomic<bool> attends_{false};
 
     mutable std::mutex condemned_lock_;

@@ -196,7 +196,7 @@ void end_waiting(token_node& node, state_word::condemned found, token_state outc
         node.operation->aside->let_line_go(node);
     }
     // Before anybody sees that it has ended, and asks what waits.
-    if (found.aside) node.operation->aside->note_death();
+    if (found.listed) node.operation->aside->note_death();
     static_cast<void>(kill_begun(owner, node, false, had_turn, why, outcome, std::move(error)));
 }
 

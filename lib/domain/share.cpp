@@ -130,10 +130,11 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
         wake_waiters(node, end);
     };
     const claim rest = claim_rest(share_of(node));
-    // Its entries may have been set aside.
-    node.operation->aside->note_death();
     if (rest.any()) {
-        free_list();
+        hold.unlock();
+        // Its entries may have been set aside: before anybody sees that it has ended, likewise.
+        node.operation->aside->note_death_of(share_of(node));
+        wake_waiters(node, end);
         end_claim(owner, node, rest);
         dead += rest.elements;
     }

@@ -28,6 +28,7 @@ struct share {
     std::uint16_t home;                     ///< the domain in whose lane it was put
     route way;                              ///< mailbox, deque or here
     std::uint32_t aside = 0;                ///< entries in the backlog; under its mutex
+    bool written_off = false;               ///< these do not count any more; likewise
     std::atomic<std::uint32_t> cursor{0};   ///< the next stretch to be run or killed
     std::atomic<std::uint64_t> pending{0};  ///< stretches and, below, elements that have not ended
 

@@ -104,13 +104,8 @@ bool gate::reserve_slowly(const operation_core& operation, reservation& room, ad
 
 // Of tokens that have no room of the runtime's: those that are aside, and those that back off.
 bool gate::is_full(const operation_core& operation) const noexcept {
-    const auto full = [&] {
-        return operation.aside->size() + operation.supervised_by->between_attempts() >=
-               crew_.chosen().in_flight_limit;
-    };
-    if (!full()) return false;
-    operation.aside->drop_dead();
-    return full();
+    return operation.aside->size() + operation.supervised_by->between_attempts() >=
+           crew_.chosen().in_flight_limit;
 }
 
 // Those that wait for the turn of a paused token keep their room: so they get half of what there is

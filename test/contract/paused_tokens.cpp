@@ -17,6 +17,7 @@
 #include "locality.hpp"
 #include "random.hpp"
 #include "scale.hpp"
+#include "token/pool.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -125,6 +126,38 @@ TEST_CASE("what_was_killed_while_it_was_set_aside_takes_no_room") {
             op.resume();
             settle_locality(rt);
         }
+    }
+}
+
+TEST_CASE("what_was_killed_while_it_was_set_aside_gives_its_memory_back") {
+    constexpr std::size_t count = 1000;
+    for (const bool by_itself : {true, false}) {
+        INFO((by_itself ? "the tokens are" : "the operation is"), " paused");
+        runtime rt({.cores = 1});
+        hold gate;
+        const auto held = rt.operation("held", [&] { gate.pass(); });
+        const auto op = rt.operation("op", [] {});
+        const token<void> first = held();
+        REQUIRE(gate.await(1));
+        const std::size_t before = detail::usage_of_pool().nodes_out;
+        if (!by_itself) op.pause();
+        std::vector<token<void>> made;
+        for (std::size_t i = 0; i < count; ++i) {
+            made.push_back(op());
+            if (by_itself) REQUIRE(made.back().pause());
+        }
+        gate.release();
+        REQUIRE(eventually([&] { return op.stats().set_aside == count; }));
+        // Half of them, and then the others.
+        for (std::size_t i = 0; i < count; i += 2) CHECK(made[i].kill());
+        CHECK(op.stats().set_aside == count / 2);
+        for (std::size_t i = 1; i < count; i += 2) CHECK(made[i].kill());
+        CHECK(op.stats().set_aside == 0);
+        made.clear();
+        // The last few may lie there until others come, and so may what threads have in store.
+        CHECK(detail::usage_of_pool().nodes_out <= before + 200);
+        op.resume();
+        settle_locality(rt);
     }
 }
 

@@ -96,11 +96,12 @@ int work_beside(waiting_room where, bool looks) {
     expect(gate.await(1), "the first token executes");
     std::vector<token<void>> waiting;
     waiting.reserve(many);
-    if (where == waiting_room::aside) op.pause();
+    const bool is_aside = where == waiting_room::aside;
+    if (is_aside) op.pause();
     for (std::size_t i = 0; i < many; ++i) {
         waiting.push_back(where == waiting_room::inputs ? rt.after(first).call(op) : op());
     }
-    if (where == waiting_room::aside) {
+    if (is_aside) {
         gate.release();
         expect(eventually([&] { return op.stats().set_aside == many; }), "the many are set aside");
     }
@@ -128,8 +129,12 @@ int work_beside(waiting_room where, bool looks) {
         // Those that come later join them, and leave, one by one.
         for (int i = 0; i < 100; ++i) {
             const token<void> late = op();
+            const std::size_t waiting = is_aside ? many : 0;
+            expect(!is_aside || eventually([&] { return op.stats().set_aside == waiting + 1; }),
+                   "it is set aside with the many");
             expect(late.kill(), "one can be killed");
             late.join();
+            expect(op.stats().set_aside == waiting, "it is counted no more");
         }
     }
     gate.release();

@@ -22,6 +22,7 @@ struct token {
     int wins = 0;      ///< terminal transitions
     int recycled = 0;  ///< last references given up
     int runs = 0;
+    int listed = 0;         ///< in a list of those that wait, and alive
     atomic<int> result{0};  ///< written before the end, read after it
 
     void alive() const { must(recycled == 0, "a token was recycled under a holder"); }
@@ -63,6 +64,7 @@ struct token {
             alive();
             const state_word::condemned found = state.begin_killing();
             if (is_terminal(found.was)) return;
+            if (found.listed) --listed;
             if (finish(token_state::killed, false)) return;
             must(found.was == token_state::executing, "what was condemned is somebody else's");
         }
@@ -94,6 +96,7 @@ struct token {
 
     void check() const {
         must(wins == 1, "a token has not ended");
+        must(listed == 0, "a token has ended, and is counted among those that wait");
         must(recycled == 1, "a token was not recycled");
     }
 };
@@ -169,6 +172,7 @@ struct paused_and_put_back : token {
             attempt();
         } else if (const detail::turn_guard guard(lock); state.set_aside()) {
             aside = true;
+            ++listed;
         } else {
             release_husk();
             done = true;
@@ -179,9 +183,8 @@ struct paused_and_put_back : token {
         ++runs;
         result.store(runs, std::memory_order_relaxed);
         if (runs == 1) {
-            const detail::turn_guard guard(lock);
             if (state.put_back()) {
-                aside = true;
+                list();
                 return;
             }
             release();  // killed while it ran
@@ -189,6 +192,17 @@ struct paused_and_put_back : token {
             release();
         }
         done = true;
+    }
+    /// What was set aside by itself.
+    void list() {
+        const detail::turn_guard guard(lock);
+        if (state.list()) {
+            aside = true;
+            ++listed;
+        } else {
+            release_husk();  // killed on its way
+            done = true;
+        }
     }
     /// What is aside, and not paused, goes on.
     void look_aside() {
@@ -198,6 +212,7 @@ struct paused_and_put_back : token {
             aside = false;
         }
         if (state.begin_aside()) {
+            --listed;
             attempt();
             return;
         }
@@ -268,9 +283,15 @@ struct placed : token {
                     release_husk();
                     return;
                 }
+                ++listed;
             } else if (!in.aside) {
                 release();  // killed while it was placed: the entry is ours
                 return;
+            } else if (!state.list()) {
+                release_husk();
+                return;
+            } else {
+                ++listed;
             }
             while (!state.begin_aside()) {
                 pause();
@@ -279,6 +300,7 @@ struct placed : token {
                     return;
                 }
             }
+            --listed;
             this->run();
         });
         run.thread([this] {

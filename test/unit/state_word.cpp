@@ -123,13 +123,42 @@ TEST_CASE("a_token_set_aside_comes_back_or_is_killed_and_then_is_a_husk") {
     const auto seen = word.begin_killing();
     CHECK(seen.was == token_state::waiting);
     CHECK(seen.aside);
+    CHECK_FALSE(seen.listed);
     CHECK_FALSE(word.begin_aside());
     CHECK_FALSE(word.put_back());
+    CHECK_FALSE(word.list());
     CHECK(word.begin_killing().was == token_state::killed);
     REQUIRE(word.finish(token_state::killed, false).won);
     CHECK_FALSE(word.begin_aside());
     CHECK_FALSE(word.release_husk());
     CHECK(word.sole_handle());
+}
+
+TEST_CASE("who_kills_a_token_learns_whether_it_was_listed") {
+    // By whoever takes it out of its mailbox, or later, if it was set aside by itself.
+    for (const bool later : {false, true}) {
+        INFO((later ? "put back, and listed" : "set aside"));
+        state_word word;
+        word.start(later ? token_state::executing : token_state::admitted, 2);
+        REQUIRE((later ? word.put_back() && word.list() : word.set_aside()));
+        CHECK_FALSE(word.paused());
+        CHECK(word.pause());
+        CHECK(word.resume().paused);
+        CHECK(word.shown() == token_state::waiting);
+        CHECK(word.begin_killing().listed);
+        // No more than one, and what is doomed cannot be paused.
+        CHECK_FALSE(word.begin_killing().listed);
+        CHECK_FALSE(word.pause());
+        CHECK(word.shown() == token_state::waiting);
+    }
+    state_word begun;
+    begun.start(token_state::admitted, 2);
+    REQUIRE(begun.set_aside());
+    REQUIRE(begun.begin_aside());
+    CHECK(begun.shown() == token_state::executing);
+    CHECK_FALSE(begun.pause());
+    CHECK(begun.put_back());
+    CHECK_FALSE(begun.begin_killing().listed);
 }
 
 TEST_CASE("a_token_that_was_set_aside_is_admitted_like_any_other") {
@@ -140,6 +169,7 @@ TEST_CASE("a_token_that_was_set_aside_is_admitted_like_any_other") {
     const auto seen = word.begin_killing();
     CHECK(seen.was == token_state::admitted);
     CHECK_FALSE(seen.aside);
+    CHECK_FALSE(seen.listed);
 }
 
 TEST_CASE("finish_reports_the_waiters_and_clears_their_bits") {

@@ -51,7 +51,8 @@ namespace detail {
 ///     bit  7     turn over    of a serial token: somebody passes its turn on;
 ///                paused       before it executes: it is not to begin until it is resumed
 ///     bit  8     followed     somebody is to be told when it has ended (lib/dataflow)
-///     bit  9     placing      it executes in name only: its inputs have come, it gets its place
+///     bit  9     placing      it executes in name only: its inputs have come, it gets its place;
+///                listed       while it waits, set aside: it is in its operation's backlog
 ///     bits 10-31 references   handles, plus one for the runtime until the token is terminal
 ///
 /// One word, so that the last step of a token (publish the outcome, give up the runtime's
@@ -138,7 +139,8 @@ class state_word {
         do {
             if (phase_of(word) != token_state::waiting) return {};
             paused = (word & paused_bit) != 0;
-            next = paused ? word | aside_bit : with_phase(word, token_state::admitted) & ~aside_bit;
+            next = paused ? word | aside_bit
+                          : with_phase(word, token_state::admitted) & ~(aside_bit | listed_bit);
             // Release: pairs with the acquire in begin(); whoever begins the token in time knows
             // what its turn was passed on for (a runtime out of time).
         } while (!word_.compare_exchange_weak(word, next, std::memory_order_release,
@@ -181,13 +183,18 @@ class state_word {
     }
 
     /// admitted -> waiting, by whoever took the token out of its mailbox and may not begin it: it
-    /// is set aside, with its turn, if it is serial, and without its credits. False if somebody
-    /// else has begun it: then what came out is a husk.
-    [[nodiscard]] bool set_aside() noexcept { return move_aside(token_state::admitted); }
+    /// is set aside and listed, with its turn, if it is serial, and without its credits. False if
+    /// somebody else has begun it: then what came out is a husk.
+    [[nodiscard]] bool set_aside() noexcept {
+        return move_aside(token_state::admitted, listed_bit);
+    }
+
+    /// The same of one that was set aside before. False if somebody has killed it.
+    [[nodiscard]] bool list() noexcept { return move_aside(token_state::waiting, listed_bit); }
 
     /// executing -> waiting, set aside, by the worker that has run it and has taken it off its
     /// execution stack: it is to run once more. False if somebody has ended it meanwhile.
-    [[nodiscard]] bool put_back() noexcept { return move_aside(token_state::executing); }
+    [[nodiscard]] bool put_back() noexcept { return move_aside(token_state::executing, 0); }
 
     /// Where a token is that a worker has begun in place, and that is to run once more.
     enum class left : std::uint8_t {
@@ -222,8 +229,8 @@ class state_word {
             assert((word & aside_bit) != 0);
             // Acquire: as in begin().
         } while (!word_.compare_exchange_weak(
-            word, with_phase(word, token_state::executing) & ~aside_bit, std::memory_order_acquire,
-            std::memory_order_relaxed));
+            word, with_phase(word, token_state::executing) & ~(aside_bit | listed_bit),
+            std::memory_order_acquire, std::memory_order_relaxed));
         return true;
     }
 
@@ -262,8 +269,9 @@ class state_word {
 
     /// What a token was when somebody began to kill it.
     struct condemned {
-        token_state was;     ///< executing or a terminal phase: it was too late
-        bool aside = false;  ///< it was set aside: it has its turn, but no credits
+        token_state was;      ///< executing or a terminal phase: it was too late
+        bool aside = false;   ///< it was set aside: it has its turn, but no credits
+        bool listed = false;  ///< its backlog counts it
     };
 
     /// waiting or admitted -> executing, leaving the entry behind, by whoever kills the token:
@@ -280,9 +288,12 @@ class state_word {
             // Acquire: as in begin(). The bit that said aside says doomed from now on.
         } while (!word_.compare_exchange_weak(
             word,
-            (with_phase(word, token_state::executing) | husk_bit | doomed_bit) & ~turn_over_bit,
+            (with_phase(word, token_state::executing) | husk_bit | doomed_bit) &
+                ~(turn_over_bit | listed_bit),
             std::memory_order_acquire, std::memory_order_relaxed));
-        return {.was = phase_of(word), .aside = (word & aside_bit) != 0};
+        return {.was = phase_of(word),
+                .aside = (word & aside_bit) != 0,
+                .listed = (word & listed_bit) != 0};
     }
 
     /// Claims the duty to pass the turn of a serial token on, at any time from when it is begun.
@@ -423,6 +434,7 @@ class state_word {
     static constexpr std::uint32_t followed_bit = 256;
     static constexpr std::uint32_t waiting_bits = sleeper_bit | helper_bit | followed_bit;
     static constexpr std::uint32_t placing_bit = 512;
+    static constexpr std::uint32_t listed_bit = 512;  ///< while it waits
     static constexpr std::uint32_t one_reference = 1024;
     static constexpr std::uint32_t most_references = (1U << 22U) - 1024;
 
@@ -451,15 +463,16 @@ class state_word {
         return true;
     }
 
-    bool move_aside(token_state from) noexcept {
+    bool move_aside(token_state from, std::uint32_t extra_bit) noexcept {
+        const std::uint32_t to = pack(token_state::waiting, 0) | aside_bit | extra_bit;
         std::uint32_t word = word_.load(std::memory_order_relaxed);
         do {
-            if (phase_of(word) != from || (word & doomed_bit) != 0) return false;
+            const bool doomed = from == token_state::executing && (word & doomed_bit) != 0;
+            if (phase_of(word) != from || doomed) return false;
             // Release: whoever takes it from there begins it, or kills it, knows what was done with
             // it so far; acquire: as in begin().
-        } while (
-            !word_.compare_exchange_weak(word, with_phase(word, token_state::waiting) | aside_bit,
-                                         std::memory_order_acq_rel, std::memory_order_relaxed));
+        } while (!word_.compare_exchange_weak(
+            word, (word & ~phase_mask) | to, std::memory_order_acq_rel, std::memory_order_relaxed));
         return true;
     }
 
