@@ -129,12 +129,12 @@ int work_beside(waiting_room where, bool looks) {
         // Those that come later join them, and leave, one by one.
         for (int i = 0; i < 100; ++i) {
             const token<void> late = op();
-            const std::size_t waiting = is_aside ? many : 0;
-            expect(!is_aside || eventually([&] { return op.stats().set_aside == waiting + 1; }),
+            const std::size_t others = is_aside ? many : 0;
+            expect(!is_aside || eventually([&] { return op.stats().set_aside == others + 1; }),
                    "it is set aside with the many");
             expect(late.kill(), "one can be killed");
             late.join();
-            expect(op.stats().set_aside == waiting, "it is counted no more");
+            expect(op.stats().set_aside == others, "it is counted no more");
         }
     }
     gate.release();
