@@ -319,6 +319,44 @@ TEST_CASE("a_token_at_the_limit_of_its_own_operation_goes_on") {
     }
 }
 
+TEST_CASE("a_token_at_the_limit_does_not_wait_for_one_that_was_killed_while_it_was_set_aside") {
+    runtime rt({.cores = 2});
+    hold gate;
+    hold begun;
+    std::optional<operation<int(int)>> pair;
+    std::optional<token<int>> first;
+    // The second holds the other place, and waits for the first.
+    pair = rt.operation("pair", {.in_flight = {.tokens = 2}}, [&](int which) {
+        if (which == 0) {
+            begun.pass();
+            return 1 + (*pair)(2).get();
+        }
+        if (which == 1) {
+            begun.pass();
+            return first->get(isolated);
+        }
+        return 0;
+    });
+    const auto held = rt.operation("held", {.weight = weight::heavy}, [&] { gate.pass(); });
+    const token<void> one = held();
+    const token<void> other = held();
+    REQUIRE(gate.await(2));
+    const token<int> dead = (*pair)(2);
+    REQUIRE(dead.pause());
+    gate.release();
+    REQUIRE(eventually([&] { return pair->stats().set_aside == 1; }));
+    CHECK(dead.kill());
+    first = (*pair)(0);
+    const token<int> second = (*pair)(1);
+    REQUIRE(begun.await(2));
+    begun.release();
+    REQUIRE(ends(*first));
+    REQUIRE(ends(second));
+    CHECK(first->get() == 1);
+    CHECK(second.get() == 1);
+    settle_locality(rt);
+}
+
 TEST_CASE("a_call_that_blocks_at_a_limit_ends_with_the_runtime") {
     runtime rt({.cores = 1});
     hold gate;
