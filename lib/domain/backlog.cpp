@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "domain/backlog.hpp"
 
-#include <algorithm>
-#include <new>
+#include <utility>
 
 #include "domain/crew.hpp"
 #include "domain/ending.hpp"
@@ -98,6 +97,7 @@ backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
             push_passes(home);
             if (tier_ != nullptr && found.node == nullptr) tier_->deal();
         }
+        if (mostly_husks()) sweep_all(husks);
         settle();
     }
     drop_all(husks);
@@ -271,27 +271,37 @@ bool backlog::keep_paused(token_node& node) noexcept {
 }
 
 bool backlog::keep_entry(token_node& node) noexcept {
-    const std::scoped_lock guard(lock_);
-    if (pauses_end()) static_cast<void>(node.state.resume());
-    const bool kept = keep_paused(node);
-    settle();
+    bool kept = false;
+    {
+        const std::scoped_lock guard(lock_);
+        if (pauses_end()) static_cast<void>(node.state.resume());
+        kept = keep_paused(node);
+        settle();
+    }
+    tidy_up();
     return kept;
 }
 
-void backlog::keep(token_node& node) noexcept {
+bool backlog::keep(token_node& node) noexcept {
+    // In a child process nobody runs it, and the lock may be held for ever.
+    if (crew_.current_phase() == phase::forked) return true;
+    bool listed = false;
     {
         const std::scoped_lock guard(lock_);
-        if (node.state.list()) {
+        if (is_doomed(node)) return false;
+        listed = node.state.list();
+        if (listed) {
             line& to = node.state.paused() && !pauses_end() ? kept_ : line_of(node);
             live(1);
             link(to, node);
             if (&to != &kept_) push_passes(to);
-            settle();
-            return;
         }
+        settle();
     }
     // It was ended before it was here.
-    drop_husk(node);
+    if (!listed) drop_husk(node);
+    tidy_up();
+    return true;
 }
 
 void backlog::let_out(token_node& node) noexcept {

@@ -83,8 +83,9 @@ class backlog {
     /// the husks when most of what is here are husks.
     void note_death() noexcept;
 
-    /// The same of a share, whose entries may be here.
-    void note_death_of(share& killed) noexcept;
+    /// All stretches of a share have been claimed: its entries, some of which may be here, will
+    /// begin nothing. Cost: likewise.
+    void write_off(share& used_up) noexcept;
 
     /// What may run in the stead of what was taken out of a lane or deque; nothing if `node` is
     /// null.
@@ -142,7 +143,8 @@ class backlog {
     [[nodiscard]] bool keep_entry(token_node& node) noexcept;
 
     /// Keeps a token that has been set aside because it is paused, with its entry's reference.
-    void keep(token_node& node) noexcept;
+    /// False: it is to die, and nothing was done.
+    [[nodiscard]] bool keep(token_node& node) noexcept;
 
     /// A token is not paused any more: if it was kept for that, it may run when its turn comes.
     void let_out(token_node& node) noexcept;
@@ -190,6 +192,10 @@ class backlog {
         token_node* before = nullptr;  ///< null: it is the first
     };
 
+    [[nodiscard]] claimed claim_there(token_node& node) noexcept;
+    void tidy_up() noexcept;
+    [[nodiscard]] bool mostly_husks() const noexcept;
+
     // All under the mutex.
     [[nodiscard]] line& line_of(const token_node& node) noexcept;
     void take_back(line& from) noexcept;
@@ -204,9 +210,8 @@ class backlog {
     void count(line& in, std::size_t more) noexcept;
     void discount(line& in, std::size_t fewer) noexcept;
     void live(std::ptrdiff_t more) noexcept;
-    void write_off(share& gone) noexcept;
-    [[nodiscard]] bool mostly_husks() const noexcept;
-    void drop_dead() noexcept;
+    void forget_entries(share& of) noexcept;
+    void sweep_all(token_node*& husks) noexcept;
     static void chain_up(token_node*& list, token_node& node) noexcept;
     static void drop_all(token_node* husks) noexcept;
     void link(line& to, token_node& node) noexcept;

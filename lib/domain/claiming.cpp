@@ -38,6 +38,13 @@ bool backlog::can_claim(token_node& node) noexcept {
 }
 
 backlog::claimed backlog::claim(token_node& node) noexcept {
+    const claimed result = claim_there(node);
+    // It may have been the last one that was alive.
+    if (result == claimed::entry) tidy_up();
+    return result;
+}
+
+backlog::claimed backlog::claim_there(token_node& node) noexcept {
     const std::scoped_lock guard(lock_);
     if (!may_begin(node)) return claimed::nothing;
     if (is_share(node)) return claimed::share;

@@ -17,39 +17,46 @@ namespace tokengate::detail {
 void backlog::note_death() noexcept {
     live(-1);
     // In a child process the lock may be held for ever.
-    if (mostly_husks() && crew_.current_phase() != phase::forked) drop_dead();
+    if (crew_.current_phase() != phase::forked) tidy_up();
 }
 
-void backlog::note_death_of(share& killed) noexcept {
+void backlog::write_off(share& used_up) noexcept {
     if (crew_.current_phase() == phase::forked) return;
     {
         const std::scoped_lock guard(lock_);
-        write_off(killed);
+        forget_entries(used_up);
     }
-    if (mostly_husks()) drop_dead();
+    tidy_up();
 }
 
-// The entries of a share that will not run.
-void backlog::write_off(share& gone) noexcept {
-    if (!std::exchange(gone.written_off, true)) live(-std::ptrdiff_t{gone.aside});
+void backlog::forget_entries(share& of) noexcept {
+    if (!std::exchange(of.written_off, true)) live(-std::ptrdiff_t{of.aside});
 }
 
-// Then it is worth a look at all: each husk pays for itself and for one that waits.
+// Then it is worth a look at all: each husk pays for itself and for one that waits. If nothing
+// waits, they would be all that this still attends for.
 bool backlog::mostly_husks() const noexcept {
     constexpr std::size_t few = 64;
     const std::size_t waiting = size();
-    return entries_.load(std::memory_order_relaxed) > waiting + std::max(few, waiting);
+    const std::size_t most = waiting == 0 ? 0 : waiting + std::max(few, waiting);
+    return entries_.load(std::memory_order_relaxed) > most;
 }
 
-void backlog::drop_dead() noexcept {
+void backlog::tidy_up() noexcept {
+    if (!mostly_husks()) return;
     token_node* husks = nullptr;
     {
         const std::scoped_lock guard(lock_);
-        for_each_line([&](line& each) { sweep(each, husks); });
-        sweep(kept_, husks);
+        // Somebody else may have done it.
+        if (mostly_husks()) sweep_all(husks);
         settle();
     }
     drop_all(husks);
+}
+
+void backlog::sweep_all(token_node*& husks) noexcept {
+    for_each_line([&](line& each) { sweep(each, husks); });
+    sweep(kept_, husks);
 }
 
 // Those that were killed since.
@@ -60,7 +67,7 @@ void backlog::sweep(line& which, token_node*& husks) noexcept {
         const bool over = is_share(node) ? !share_of(node).has_unclaimed()
                                          : node.state.phase() != token_state::waiting;
         if (over) {
-            if (is_share(node)) write_off(share_of(node));
+            if (is_share(node)) forget_entries(share_of(node));
             discount(which, is_share(node) ? share_of(node).aside : 1);
             chain_up(husks, node);
         } else {
@@ -127,7 +134,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
                     each.append(node);
                     continue;
                 }
-                if (is_share(node)) write_off(share_of(node));
+                if (is_share(node)) forget_entries(share_of(node));
                 discount(each, is_share(node) ? share_of(node).aside : 1);
                 // Those of a share are killed with the share.
                 bool dies = is_share(node);

@@ -65,6 +65,9 @@ class crew {
     /// it was killed. Gives its entry's reference away.
     void readmit(token_node& node) noexcept;
 
+    /// Keeps a token that was set aside because it is paused; or readmits it, if it is to die.
+    void keep(token_node& node) noexcept;
+
     /// The same with a share of a bulk, which holds a credit for each element, as so many entries.
     void post_share(token_node& node, mailbox::source& from, std::uint32_t entries,
                     unsigned worker_hint) noexcept;

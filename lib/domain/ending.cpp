@@ -111,7 +111,7 @@ bool crew::begin_turn(token_node& node) noexcept {
     give_back(at(home).box.credits(lane_of(node.weight_class, true)), 1);
     if (turn.aside) {
         if (node.way != route::here) give_back(in_flight, 1);
-        node.operation->aside->keep(node);
+        keep(node);
         return true;
     }
     // Killed while it waited: what is left of it is a husk.

@@ -132,8 +132,8 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
     const claim rest = claim_rest(share_of(node));
     if (rest.any()) {
         hold.unlock();
-        // Its entries may have been set aside: before anybody sees that it has ended, likewise.
-        node.operation->aside->note_death_of(share_of(node));
+        // Its entries may have been set aside: before anybody is woken, and asks what waits.
+        node.operation->aside->write_off(share_of(node));
         wake_waiters(node, end);
         end_claim(owner, node, rest);
         dead += rest.elements;

@@ -56,13 +56,18 @@ void worker::run_paused(token_node& node) noexcept {
     } while (!drop_if_husk(node));
 }
 
-// As run_entry().
+// As run_entry(), but entries remain, which begin nothing then.
 [[gnu::noinline]] bool worker::run_share(token_node& awaited,
                                          std::optional<steady_ns> deadline) noexcept {
     if (!is_share(awaited)) return false;
     while (!is_terminal(awaited.state.phase()) && !(deadline && steady_now() >= *deadline)) {
-        const auto number = share_of(awaited).claim();
+        share& of = share_of(awaited);
+        backlog& aside = *awaited.operation->aside;
+        // What is left begins when its entries may.
+        if (crew_.attention() && aside.paused()) break;
+        const auto number = of.claim();
         if (!number) break;
+        if (crew_.attention() && !of.has_unclaimed()) aside.write_off(of);
         run_stretch(awaited, *number, false);
     }
     return is_terminal(awaited.state.phase());

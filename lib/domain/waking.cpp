@@ -26,7 +26,7 @@ void crew::readmit(token_node& node) noexcept {
     if (!turn.done) {
         if (counted) give_back(in_flight, 1);
         if (turn.aside) {
-            node.operation->aside->keep(node);
+            keep(node);
         } else {
             drop_husk(node);
         }
@@ -37,6 +37,13 @@ void crew::readmit(token_node& node) noexcept {
     wake(lane::retry, home);
     // Only compared: it may be gone. Who waits for it may be the only one who can run it.
     if (turn.helper) waiting_workers::notify(&node);
+}
+
+void crew::keep(token_node& node) noexcept {
+    if (node.operation->aside->keep(node)) return;
+    // Paused or not.
+    static_cast<void>(node.state.resume());
+    readmit(node);
 }
 
 void crew::post_share(token_node& node, mailbox::source& from, std::uint32_t entries,

@@ -157,7 +157,7 @@ void gate::land(token_node& node, anchorage& anchor, const landing& where) noexc
     }
     if (turn.aside) {
         if (counted) crew_.give_back(crew_.in_flight, 1);
-        node.operation->aside->keep(node);
+        crew_.keep(node);
         return;
     }
     if (!turn.done) {

@@ -9,13 +9,14 @@
 //     invalid end state);
 //   - it does not begin while it is paused;
 //   - who takes a pass out sees that the backlog attends, and so does not take it for an entry;
+//   - what the backlog says of how many wait counts the token as long as it is listed and alive;
+//   - it does not attend for a token that was killed;
 //   - its node is not given up while its entry or its place in a list refers to it, and is given up
 //     in the end.
 //
 // One token, one lane. The state word changes at any time, also while the mutex is held.
 //
-// Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS (with -DDRAINS: a token that is killed while it
-// is kept is given up by who empties the list), -DPLACED (its place comes while it is paused: it
+// Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS, -DPLACED (its place comes while it is paused: it
 // has waited for its inputs, its turn or its next attempt, and is in no lane before).
 
 #ifndef PAUSERS
@@ -36,7 +37,9 @@ mtype phase = admitted;
 #endif
 bool paused = false;
 bool husk = false;
+bool listed = false;
 
+short living = 0;        // how many wait, as the backlog says: not under the mutex
 bool entry = true;       // the runtime's reference: an entry or a place in a list refers to the node
 mtype place = nowhere;   // in which list it is
 chan lane = [3] of { bool };  // true: the entry; false: a pass
@@ -54,7 +57,7 @@ inline begin(from, begun) {
     atomic {
         begun = (phase == from && !paused);
         if
-        :: begun -> phase = executing
+        :: begun -> phase = executing; listed = false
         :: else
         fi
     }
@@ -77,6 +80,26 @@ inline drop_if_husk(dropped) {
         :: else
         fi
     }
+}
+
+// When what is there is a husk, and nothing else.
+inline tidy_up(dropped) {
+    dropped = false;
+    if
+    :: living <= 0 && place != nowhere ->
+        lock();
+        if
+        :: living <= 0 && place != nowhere && phase == ended -> place = nowhere; dropped = true
+        :: else
+        fi;
+        settle();
+        unlock();
+        if
+        :: dropped -> drop_if_husk(dropped); assert(dropped)
+        :: else
+        fi
+    :: else
+    fi
 }
 
 inline settle() { attends = (place != nowhere || passes != 0) }
@@ -110,14 +133,19 @@ inline keep_entry(keeps) {
         atomic {
             keeps = (phase == admitted);
             if
-            :: keeps -> phase = aside; place = kept
+            :: keeps -> phase = aside; listed = true
             :: else
             fi
-        }
+        };
+        if
+        :: keeps -> living++; place = kept
+        :: else
+        fi
     :: else
     fi;
     settle();
-    unlock()
+    unlock();
+    tidy_up(dropped)
 }
 
 inline run_paused() {
@@ -155,7 +183,7 @@ inline take_first() {
     :: place == line ->
         begin(aside, done);
         if
-        :: done -> place = nowhere; break
+        :: done -> living--; place = nowhere; break
         :: else
         fi;
         if
@@ -186,7 +214,7 @@ inline take_first() {
 }
 
 proctype worker() {
-    bool is_entry, done;
+    bool is_entry, done, dropped;
     do
     :: lane ? is_entry ->
         if
@@ -264,7 +292,7 @@ proctype drainer() {
 #ifdef PLACED
 // Its place has come: as state_word::admit() and backlog::keep().
 proctype placer() {
-    bool done;
+    bool done, dropped;
     atomic {
         done = !paused;
         if
@@ -275,12 +303,30 @@ proctype placer() {
     if
     :: !done ->
         lock();
+        // As state_word::list().
+        atomic {
+            done = (phase == ended);
+            if
+            :: !done -> listed = true
+            :: else
+            fi
+        };
         if
-        :: paused && !drains -> place = kept
-        :: else -> place = line; push_pass()
+        :: done
+        :: else ->
+            living++;
+            if
+            :: paused && !drains -> place = kept
+            :: else -> place = line; push_pass()
+            fi
         fi;
         settle();
-        unlock()
+        unlock();
+        if
+        :: done -> drop_if_husk(done); assert(done)
+        :: else
+        fi;
+        tidy_up(dropped)
     :: else
     fi
 }
@@ -288,14 +334,29 @@ proctype placer() {
 
 #ifdef KILLS
 proctype killer() {
+    bool counted, dropped;
     atomic {
         if
         :: phase == admitted || phase == aside ->
             // Executing in name only; then killed. Its entry or its place stays, as a husk.
+#ifdef BROKEN_COUNTED_BEFORE_IT_IS_LISTED
+            counted = (phase == aside);
+#else
+            counted = listed;
+#endif
+            listed = false;
             phase = ended; ends++; husk = true; paused = false
         :: else
         fi
-    }
+    };
+    if
+    :: counted ->
+        living--;
+#ifndef BROKEN_HUSK_IS_LEFT
+        tidy_up(dropped)
+#endif
+    :: else
+    fi
 }
 #endif
 
@@ -319,5 +380,6 @@ init {
     }
     (_nr_pr == 1);
     assert(ends == 1);
-    assert(!entry && place == nowhere && passes == 0)
+    assert(!entry && place == nowhere && passes == 0 && !attends);
+    assert(living == 0)
 }
