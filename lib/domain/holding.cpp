@@ -14,6 +14,8 @@ void backlog::hold_line_up(token_node& node) noexcept {
 }
 
 void backlog::hold_lines_up() noexcept {
+    // Of a serial one no more are set aside than it has keys.
+    if (!operation_.serial) return;
     for_each_line([&](line& which) {
         for (token_node* each = which.first; each != nullptr; each = strand_link(*each)) {
             hold_line_up(*each);

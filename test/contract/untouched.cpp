@@ -136,6 +136,7 @@ int work_beside(waiting_room where, bool looks) {
             late.join();
             expect(op.stats().set_aside == others, "it is counted no more");
         }
+        if (is_aside) op.pause();
     }
     gate.release();
     op.resume();
