@@ -111,8 +111,8 @@ backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
 
 // Whoever kills what waits says so first, and then takes the mutex: what is not put aside then is
 // seen here, and nothing is put aside that nobody comes to kill.
-bool backlog::is_doomed(const token_node& entry) const noexcept {
-    return crew_.current_phase() >= phase::killing || condemns(entry);
+bool backlog::is_doomed(const token_node& node) const noexcept {
+    return crew_.current_phase() >= phase::killing || condemns(node);
 }
 
 void backlog::drop_pass(token_node& pass) noexcept {
@@ -275,7 +275,7 @@ bool backlog::keep_entry(token_node& node) noexcept {
     {
         const std::scoped_lock guard(lock_);
         if (pauses_end()) static_cast<void>(node.state.resume());
-        kept = keep_paused(node);
+        kept = !is_doomed(node) && keep_paused(node);
         settle();
     }
     tidy_up();

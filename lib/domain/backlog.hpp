@@ -138,8 +138,11 @@ class backlog {
     /// mutex held.
     void tell_claimants() noexcept;
 
+    /// True if it is to die, with its operation or its runtime.
+    [[nodiscard]] bool is_doomed(const token_node& node) const noexcept;
+
     /// For a worker that has taken the entry of a paused token out: keeps both. False if it is not
-    /// paused any more.
+    /// paused any more, or is to die.
     [[nodiscard]] bool keep_entry(token_node& node) noexcept;
 
     /// Keeps a token that has been set aside because it is paused, with its entry's reference.
@@ -224,7 +227,6 @@ class backlog {
     [[nodiscard]] bool push_pass(line& to) noexcept;
     [[nodiscard]] bool push_pass_into(line& to, unsigned domain, bool beyond) noexcept;
     void settle() noexcept;
-    [[nodiscard]] bool is_doomed(const token_node& entry) const noexcept;
     /// All but kept_.
     template <class Visit>
     void for_each_line(Visit&& visit) noexcept {

@@ -149,6 +149,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
         };
         for_each_line(kill_in);
         kill_in(kept_);
+        if (mostly_husks()) sweep_all(husks);
         tell_claimants();
         settle();
     }

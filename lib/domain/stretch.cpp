@@ -48,7 +48,14 @@ void note_pace(operation_core& operation, steady_ns taken, std::size_t elements)
 // It is a husk; or it is paused, or was a moment ago, or will be in a moment.
 void worker::run_paused(token_node& node) noexcept {
     do {
-        if (node.state.paused() && node.operation->aside->keep_entry(node)) return;
+        if (node.state.paused()) {
+            backlog& aside = *node.operation->aside;
+            if (aside.keep_entry(node)) return;
+            if (aside.is_doomed(node)) {
+                run_too_late(node, aside.reason());
+                return;
+            }
+        }
         if (node.state.begin_execution()) {
             execute(node, grip::entry);
             return;
@@ -56,18 +63,18 @@ void worker::run_paused(token_node& node) noexcept {
     } while (!drop_if_husk(node));
 }
 
-// As run_entry(), but entries remain, which begin nothing then.
+// As run_entry().
 [[gnu::noinline]] bool worker::run_share(token_node& awaited,
                                          std::optional<steady_ns> deadline) noexcept {
     if (!is_share(awaited)) return false;
     while (!is_terminal(awaited.state.phase()) && !(deadline && steady_now() >= *deadline)) {
-        share& of = share_of(awaited);
-        backlog& aside = *awaited.operation->aside;
-        // What is left begins when its entries may.
-        if (crew_.attention() && aside.paused()) break;
-        const auto number = of.claim();
+        // What is left begins when its entries may; in a child process nobody takes them out.
+        if (crew_.attention() && awaited.operation->aside->paused() &&
+            crew_.current_phase() != phase::forked) {
+            break;
+        }
+        const auto number = share_of(awaited).claim();
         if (!number) break;
-        if (crew_.attention() && !of.has_unclaimed()) aside.write_off(of);
         run_stretch(awaited, *number, false);
     }
     return is_terminal(awaited.state.phase());
@@ -79,6 +86,9 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     run_counts& counted = counts_of(node);
     const std::size_t first = of.first_of(number);
     const std::size_t last = of.end_of(number);
+    // Who waits for a share claims without an entry: more of them may be left.
+    if (number + 1 == of.stretches && crew_.attention()) [[unlikely]]
+        node.operation->aside->write_off(of);
     memberships.give_up(node.chained ? node.calls : nullptr);
     if (node.chained) {
         anchored.add(last - first);

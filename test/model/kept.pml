@@ -5,8 +5,8 @@
 // What is proved, for every interleaving of workers, threads that pause and resume the token, one
 // that drains its operation, and a killer:
 //   - the token ends exactly once, by running or by being killed, if each pause is followed by a
-//     resume, or its operation drains (it would stay behind in a lane or in a list otherwise: an
-//     invalid end state);
+//     resume, or its operation drains or is killed as a whole (it would stay behind in a lane or in
+//     a list otherwise: an invalid end state);
 //   - it does not begin while it is paused;
 //   - who takes a pass out sees that the backlog attends, and so does not take it for an entry;
 //   - what the backlog says of how many wait counts the token as long as it is listed and alive;
@@ -16,8 +16,9 @@
 //
 // One token, one lane. The state word changes at any time, also while the mutex is held.
 //
-// Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS, -DPLACED (its place comes while it is paused: it
-// has waited for its inputs, its turn or its next attempt, and is in no lane before).
+// Sizes: -DPAUSERS=n, -DPAUSES=n, -DDRAINS, -DKILLS, -DCONDEMNS (its operation is killed as
+// a whole), -DPLACED (its place comes while it is paused: it has waited for its inputs, its turn or
+// its next attempt, and is in no lane before).
 
 #ifndef PAUSERS
 #define PAUSERS 1
@@ -37,6 +38,7 @@ mtype phase = admitted;
 #endif
 bool paused = false;
 bool husk = false;
+bool condemned = false;  // its operation was
 bool listed = false;
 
 short living = 0;        // how many wait, as the backlog says: not under the mutex
@@ -123,10 +125,13 @@ inline end_pause() {
 inline keep_entry(keeps) {
     lock();
     end_pause();
+#ifndef BROKEN_CONDEMNED_IS_KEPT
+    doomed = condemned;
+#endif
 #ifdef BROKEN_KEPT_UNSEEN
     keeps = true;
 #else
-    keeps = (paused && !drains);
+    keeps = (paused && !drains && !doomed);
 #endif
     if
     :: keeps ->
@@ -148,6 +153,23 @@ inline keep_entry(keeps) {
     tidy_up(dropped)
 }
 
+// As worker::run_too_late(), for who has taken an entry out.
+inline run_too_late() {
+    do
+    :: paused = false;
+       begin(admitted, done);
+       if
+       :: done -> execute(); break
+       :: else
+       fi;
+       drop_if_husk(done);
+       if
+       :: done -> break
+       :: else
+       fi
+    od
+}
+
 inline run_paused() {
     do
     :: if
@@ -156,6 +178,7 @@ inline run_paused() {
        fi;
        if
        :: done -> break
+       :: !done && doomed -> run_too_late(); break
        :: else
        fi;
        begin(admitted, done);
@@ -214,11 +237,12 @@ inline take_first() {
 }
 
 proctype worker() {
-    bool is_entry, done, dropped;
+    bool is_entry, done, dropped, doomed;
     do
     :: lane ? is_entry ->
         if
-        :: is_entry ->
+        :: is_entry && condemned -> run_too_late()
+        :: is_entry && !condemned ->
             begin(admitted, done);
             if
             :: done -> execute()
@@ -250,7 +274,7 @@ proctype pauser() {
             :: else
             fi
         };
-#ifdef DRAINS
+#if defined(DRAINS) || defined(CONDEMNS)
         // It may never be resumed.
         if
         :: break
@@ -292,27 +316,33 @@ proctype drainer() {
 #ifdef PLACED
 // Its place has come: as state_word::admit() and backlog::keep().
 proctype placer() {
-    bool done, dropped;
+    bool done, dropped, doomed, keeps;
+again:
+    // As state_word::admit().
     atomic {
-        done = !paused;
+        keeps = false;
+        done = (phase == ended);
         if
-        :: done -> phase = admitted; lane ! true
-        :: else -> phase = aside
+        :: done
+        :: !done && !paused -> phase = admitted; lane ! true
+        :: !done && paused -> phase = aside; keeps = true
         fi
     };
     if
-    :: !done ->
+    :: done -> drop_if_husk(done); assert(done)
+    :: !done && keeps ->
         lock();
+        doomed = condemned;
         // As state_word::list().
         atomic {
             done = (phase == ended);
             if
-            :: !done -> listed = true
+            :: !done && !doomed -> listed = true
             :: else
             fi
         };
         if
-        :: done
+        :: done || doomed
         :: else ->
             living++;
             if
@@ -323,11 +353,50 @@ proctype placer() {
         settle();
         unlock();
         if
-        :: done -> drop_if_husk(done); assert(done)
+        :: doomed ->
+            atomic {
+                if
+                :: phase != ended -> paused = false
+                :: else
+                fi
+            };
+            goto again
+        :: !doomed && done -> drop_if_husk(done); assert(done)
         :: else
         fi;
         tidy_up(dropped)
     :: else
+    fi
+}
+#endif
+
+#ifdef CONDEMNS
+// As backlog::condemn() and backlog::kill_waiting().
+proctype condemner() {
+    bool dies, dropped;
+    condemned = true;
+    lock();
+    if
+    :: place != nowhere ->
+        do
+        :: phase == aside ->
+            // As state_word::resume().
+            atomic { paused = (paused && phase == ended) };
+            begin(aside, dies);
+            if
+            :: dies -> living--; break
+            :: else
+            fi
+        :: phase == ended -> break
+        od;
+        place = nowhere;
+        settle();
+        unlock();
+        if
+        :: dies -> execute()
+        :: else -> drop_if_husk(dropped); assert(dropped)
+        fi
+    :: else -> settle(); unlock()
     fi
 }
 #endif
@@ -373,6 +442,9 @@ init {
         for (i : 1 .. PAUSERS) { run pauser() }
 #ifdef DRAINS
         run drainer();
+#endif
+#ifdef CONDEMNS
+        run condemner();
 #endif
 #ifdef KILLS
         run killer()
