@@ -36,6 +36,17 @@ run() {
   "$binary" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 }
 
+# run_until TEXT ARGUMENT...: the same, fifty times at most, until this text is somewhere on standard
+# output or standard error: what depends on which threads meet is seen sooner or later.
+run_until() {
+  local tries
+  for tries in {1..50}; do
+    run "${@:2}"
+    grep -qE -- "$1" "$work/out" "$work/err" && break
+  done
+  shown+=" (try $tries)"
+}
+
 expect_status() {
   checks=$((checks + 1))
   [[ $status -eq $1 ]] || complain "exit status $1"
