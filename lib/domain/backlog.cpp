@@ -146,7 +146,7 @@ bool backlog::use_permit() noexcept {
 backlog::line& backlog::line_of(const token_node& node) noexcept {
     // Not home_of(): it may have been killed, and what it was anchored by be gone. Relaxed: it
     // stays.
-    return node.anchored() ? anchored_[node.domain.load(std::memory_order_relaxed)] : free_;
+    return node.glance().anchored ? anchored_[node.domain.load(std::memory_order_relaxed)] : free_;
 }
 
 void backlog::line::append(token_node& node) noexcept {

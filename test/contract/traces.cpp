@@ -138,6 +138,17 @@ int become_a_fresh_process(const char* argument) {
 constexpr const char* in_own_process = "TOKENGATE_TEST_IN_ITS_OWN_PROCESS";
 constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 
+// Those for addresses and for undefined behaviour have some.
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+constexpr bool handlers_of_a_sanitizer = true;
+#else
+constexpr bool handlers_of_a_sanitizer = sanitized;
+#endif
+#else
+constexpr bool handlers_of_a_sanitizer = sanitized;
+#endif
+
 /// Before main(), but after the libraries: looks around and ends the process, if it is asked to.
 [[maybe_unused]] const bool looked = [] {
     const char* const ignored = std::getenv(at_start);
@@ -145,8 +156,8 @@ constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
     int code = 0;
     const belongings seen = look_around();
     if (seen.threads.size() != 1) code = 2;
-    // The address sanitizer has handlers.
-    if (!sanitized && seen.caught.find_first_not_of("0\t") != std::string::npos) code = 3;
+    if (!handlers_of_a_sanitizer && seen.caught.find_first_not_of("0\t") != std::string::npos)
+        code = 3;
     if (seen.ignored != ignored) code = 4;
     if (seen.files.size() != 3) code = 5;
     if (detail::usage_of_pool().slab_bytes != 0) code = 6;
