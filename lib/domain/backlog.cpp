@@ -97,7 +97,7 @@ backlog::turn backlog::exchange(token_node& entry, bool only_it) noexcept {
             push_passes(home);
             if (tier_ != nullptr && found.node == nullptr) tier_->deal();
         }
-        if (mostly_husks()) sweep_all(husks);
+        collect_husks(husks);
         settle();
     }
     drop_all(husks);

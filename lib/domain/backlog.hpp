@@ -214,7 +214,8 @@ class backlog {
     void discount(line& in, std::size_t fewer) noexcept;
     void live(std::ptrdiff_t more) noexcept;
     void forget_entries(share& of) noexcept;
-    void sweep_all(token_node*& husks) noexcept;
+    void collect_husks(token_node*& husks) noexcept;
+    void strike_off(line& from, token_node& node) noexcept;
     static void chain_up(token_node*& list, token_node& node) noexcept;
     static void drop_all(token_node* husks) noexcept;
     void link(line& to, token_node& node) noexcept;

@@ -48,13 +48,14 @@ void backlog::tidy_up() noexcept {
     {
         const std::scoped_lock guard(lock_);
         // Somebody else may have done it.
-        if (mostly_husks()) sweep_all(husks);
+        collect_husks(husks);
         settle();
     }
     drop_all(husks);
 }
 
-void backlog::sweep_all(token_node*& husks) noexcept {
+void backlog::collect_husks(token_node*& husks) noexcept {
+    if (!mostly_husks()) return;
     for_each_line([&](line& each) { sweep(each, husks); });
     sweep(kept_, husks);
 }
@@ -67,13 +68,18 @@ void backlog::sweep(line& which, token_node*& husks) noexcept {
         const bool over = is_share(node) ? !share_of(node).has_unclaimed()
                                          : node.state.phase() != token_state::waiting;
         if (over) {
-            if (is_share(node)) forget_entries(share_of(node));
-            discount(which, is_share(node) ? share_of(node).aside : 1);
+            strike_off(which, node);
             chain_up(husks, node);
         } else {
             which.append(node);
         }
     }
+}
+
+// With all its entries, if it is a share.
+void backlog::strike_off(line& from, token_node& node) noexcept {
+    if (is_share(node)) forget_entries(share_of(node));
+    discount(from, is_share(node) ? share_of(node).aside : 1);
 }
 
 void backlog::chain_up(token_node*& list, token_node& node) noexcept {
@@ -134,8 +140,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
                     each.append(node);
                     continue;
                 }
-                if (is_share(node)) forget_entries(share_of(node));
-                discount(each, is_share(node) ? share_of(node).aside : 1);
+                strike_off(each, node);
                 // Those of a share are killed with the share.
                 bool dies = is_share(node);
                 while (!dies && node.state.phase() == token_state::waiting) {
@@ -149,7 +154,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
         };
         for_each_line(kill_in);
         kill_in(kept_);
-        if (mostly_husks()) sweep_all(husks);
+        collect_husks(husks);
         tell_claimants();
         settle();
     }

@@ -87,8 +87,9 @@ void worker::run_stretch(token_node& node, std::uint32_t number, bool owns_refer
     const std::size_t first = of.first_of(number);
     const std::size_t last = of.end_of(number);
     // Who waits for a share claims without an entry: more of them may be left.
-    if (number + 1 == of.stretches && crew_.attention()) [[unlikely]]
-        node.operation->aside->write_off(of);
+    if (number + 1 == of.stretches && crew_.attention()) [[unlikely]] {
+        if (backlog& aside = *node.operation->aside; aside.attends()) aside.write_off(of);
+    }
     memberships.give_up(node.chained ? node.calls : nullptr);
     if (node.chained) {
         anchored.add(last - first);

@@ -159,7 +159,7 @@ TEST_CASE("several_runtimes_work_side_by_side") {
 }
 
 TEST_CASE("a_thread_may_use_many_runtimes_one_after_another") {
-    for (int i = 0; i < 200; ++i) {
+    for (std::size_t i = 0; i < scaled_starts(200); ++i) {
         runtime rt({.cores = 1});
         CHECK(rt.operation("op", [i] { return i; })().get() == i);
         settle(rt);

@@ -15,6 +15,7 @@
 
 #include "hold.hpp"
 #include "locality.hpp"
+#include "scale.hpp"
 
 namespace tokengate::test {
 namespace {
@@ -204,7 +205,7 @@ TEST_CASE("a_stop_with_a_deadline_lets_go_of_everything_that_is_anchored") {
 
 TEST_CASE("a_stop_sees_the_last_worker_leave_the_chain_of_a_straggler") {
     runtime rt({.cores = 1});
-    for (int round = 0; round < 300; ++round) {
+    for (std::size_t round = 0; round < scaled_starts(300); ++round) {
         std::optional<hold> gate(std::in_place);
         const std::string number = std::to_string(round);
         const auto inner = rt.operation("inner " + number, [] {});

@@ -116,7 +116,7 @@ TEST_CASE("a_wake_up_for_one_token_is_not_spent_on_another") {
     // Domain 3 is busy. A heavy token H goes to domain 0 and a light one Z to domain 3, both while
     // workers sleep. The worker that is woken for Z may find H first; then somebody else must be
     // woken for Z, because H does not end before Z has run.
-    const std::size_t rounds = scaled(200);
+    const std::size_t rounds = scaled_starts(200);
     for (std::size_t round = 0; round < rounds; ++round) {
         runtime rt({.cores = 5, .spin_time = 0us, .steal = stealing::strict});
         hold busy;

@@ -275,7 +275,7 @@ TEST_CASE("a_blocked_submitter_is_told_that_the_runtime_stops") {
 
 TEST_CASE("a_stop_without_deadline_kills_nothing_that_it_has_accepted") {
     // Submitters race with the stop: each call is either accepted and runs, or throws.
-    for (std::size_t round = 0; round < scaled(300); ++round) {
+    for (std::size_t round = 0; round < scaled_starts(300); ++round) {
         runtime rt({.cores = 2, .spin_time = 0us});
         const auto op = rt.operation("op", [] {});
         std::atomic<int> ready{0};
@@ -307,7 +307,7 @@ TEST_CASE("a_stop_without_deadline_kills_nothing_that_it_has_accepted") {
 
 TEST_CASE("a_straggler_may_enter_blocking_while_its_runtime_ends") {
     // Bounded tries: it has to ask for a stand-in between two steps of the end.
-    for (int round = 0; round < 200; ++round) {
+    for (std::size_t round = 0; round < scaled_starts(200); ++round) {
         std::optional<runtime> rt;
         rt.emplace(config{.cores = 1,
                           .workers_per_core = 1,
@@ -319,7 +319,7 @@ TEST_CASE("a_straggler_may_enter_blocking_while_its_runtime_ends") {
         const auto op = rt->operation("op", [&] {
             gate.pass();
             while (!go) std::this_thread::yield();
-            for (std::atomic<int> i{0}; i < (round % 40) * 50; ++i) {}
+            for (std::atomic<std::size_t> i{0}; i < (round % 40) * 50; ++i) {}
             blocking([] {});
         });
         const token<void> t = op();

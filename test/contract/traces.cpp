@@ -24,7 +24,7 @@
 
 #include "child.hpp"
 #include "ledger.hpp"
-#include "scale.hpp"
+#include "sanitizers.hpp"
 #include "token/pool.hpp"
 
 namespace tokengate::test {
@@ -138,16 +138,7 @@ int become_a_fresh_process(const char* argument) {
 constexpr const char* in_own_process = "TOKENGATE_TEST_IN_ITS_OWN_PROCESS";
 constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 
-// Those for addresses and for undefined behaviour have some.
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-constexpr bool handlers_of_a_sanitizer = true;
-#else
-constexpr bool handlers_of_a_sanitizer = sanitized;
-#endif
-#else
-constexpr bool handlers_of_a_sanitizer = sanitized;
-#endif
+constexpr bool handlers_of_a_sanitizer = finds_bad_addresses || finds_undefined_behavior;
 
 /// Before main(), but after the libraries: looks around and ends the process, if it is asked to.
 [[maybe_unused]] const bool looked = [] {

@@ -314,7 +314,7 @@ TEST_CASE("a_visit_of_a_runtime_that_has_stopped_or_is_gone_is_refused") {
 }
 
 TEST_CASE("visits_race_with_a_stop_that_kills") {
-    for (std::size_t round = 0; round < scaled(100); ++round) {
+    for (std::size_t round = 0; round < scaled_starts(100); ++round) {
         runtime rt({.cores = 2});
         const auto number = rt.operation("number", [](int value) { return value; });
         std::atomic<int> begun{0};

@@ -13,23 +13,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "sanitizers.hpp"
+
 /// That of a build which counts what is reached: see `./dev test coverage`.
 extern "C" [[gnu::weak]] int __llvm_profile_write_file();
 
 namespace tokengate::test {
 
 /// Whether a child process may begin threads: the thread sanitizer's may not. For doctest::skip().
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool no_threads_in_children = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr bool no_threads_in_children = true;
-#else
-inline constexpr bool no_threads_in_children = false;
-#endif
-#else
-inline constexpr bool no_threads_in_children = false;
-#endif
+inline constexpr bool no_threads_in_children = finds_races;
 
 /// Runs `body`, which returns an exit code, in a child process. Says how the child ended: "exit 0"
 /// is what tests hope for, "killed by signal ..." what they fear. A child that hangs is killed.
