@@ -47,7 +47,7 @@ void mark_all_in_child() {
 
 }  // namespace
 
-void enlist_runtime(runtime_core& runtime) {
+void survive_forks() {
     static std::once_flag handlers;
     std::call_once(handlers, [] {
         hold_over_fork(state().lock);
@@ -56,6 +56,10 @@ void enlist_runtime(runtime_core& runtime) {
         continuations::survive_fork();
         if (pthread_atfork(nullptr, nullptr, mark_all_in_child) != 0) throw std::bad_alloc();
     });
+}
+
+void enlist_runtime(runtime_core& runtime) {
+    survive_forks();
     process_state& now = state();
     const std::scoped_lock guard(now.lock);
     // Room for the handler in the child, which had better not allocate.

@@ -9,7 +9,11 @@ namespace tokengate::detail {
 
 class runtime_core;
 
-/// Makes a runtime known to the fork handlers, which the first call installs.
+/// Installs the fork handlers, if they are not there. To be called before hold_over_fork() of a
+/// lock that is taken while hold_runtimes() is held.
+void survive_forks();
+
+/// Makes a runtime known to the fork handlers.
 void enlist_runtime(runtime_core& runtime);
 
 /// Takes it off the list.

@@ -2,11 +2,13 @@
 // Tokens whose callables are coroutines. Protocol: README.md, "A token that is put back".
 #include <tokengate/detail/suspension.hpp>
 
+#include <optional>
 #include <utility>
 
 #include "domain/backlog.hpp"
 #include "domain/ending.hpp"
 #include "domain/worker.hpp"
+#include "fork.hpp"
 #include "runtime_core.hpp"
 
 namespace tokengate::detail {
@@ -87,8 +89,26 @@ void suspension::wake() noexcept {
     const std::uint8_t before = signals_.fetch_or(fired, std::memory_order_acq_rel);
     if ((before & dead) != 0) {
         drop_ready();
-    } else if ((before & (parked | fired)) == parked) {
-        readmit(*token());
+        return;
+    }
+    if ((before & (parked | fired)) != parked) return;
+    token_node& node = *token();
+    const worker* const self = worker::current();
+    if (self != nullptr && self->runtime() == runtime_of(node)) {
+        readmit(node);
+        return;
+    }
+    // Whoever kills it meanwhile counts it when this lock is free; then its runtime may end, but for
+    // visitors.
+    std::optional<crew::visitor> here;
+    {
+        const auto hold = hold_runtimes();
+        if (!is_terminal(node.state.phase())) here.emplace(node.operation->runtime->workers());
+    }
+    if (here) {
+        readmit(node);
+    } else {
+        drop_husk(node);
     }
 }
 

@@ -48,7 +48,10 @@ void backlog::pause() noexcept {
 
 void backlog::resume() noexcept {
     const std::scoped_lock guard(lock_);
-    if (!paused_) return;
+    if (paused_) go_on();
+}
+
+void backlog::go_on() noexcept {
     paused_ = false;
     hold_lines_up();
     for_each_line([this](line& each) { push_passes(each); });
@@ -317,7 +320,6 @@ void backlog::let_out(token_node& node) noexcept {
 
 void backlog::resume_all() noexcept {
     const std::scoped_lock guard(lock_);
-    paused_ = false;
     token_node* each = kept_.take_all();
     discount(kept_, kept_.entries);
     while (each != nullptr) {
@@ -325,9 +327,7 @@ void backlog::resume_all() noexcept {
         static_cast<void>(node.state.resume());
         link(line_of(node), node);
     }
-    for_each_line([this](line& which) { push_passes(which); });
-    tell_claimants();
-    settle();
+    go_on();
 }
 
 void backlog::push_passes(line& to) noexcept {

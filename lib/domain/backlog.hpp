@@ -204,6 +204,7 @@ class backlog {
     void take_back(line& from) noexcept;
     void hold_line_up(token_node& node) noexcept;
     void hold_lines_up() noexcept;
+    void go_on() noexcept;
     [[nodiscard]] bool pauses_end() const noexcept;
     [[nodiscard]] bool begin_or_keep(token_node& node, bool& is_husk) noexcept;
     [[nodiscard]] bool may_begin(token_node& node) noexcept;

@@ -100,7 +100,8 @@ bool worker::kill_condemned(token_node& awaited) noexcept {
     backlog& aside = *awaited.operation->aside;
     if (!aside.condemns(awaited)) return false;
     if (is_share(awaited)) {
-        crew_.outside[awaited.operation->number].killed.add(kill_unclaimed(crew_, awaited));
+        crew_.outside[awaited.operation->number].killed.add(
+            kill_unclaimed(crew_, awaited, aside.reason()));
     } else {
         auto why = prepare_reason(awaited, aside.reason());
         static_cast<void>(kill_if_waiting(awaited, why ? &*why : nullptr));

@@ -166,7 +166,7 @@ std::size_t backlog::kill_waiting(bool all, std::string_view reason) noexcept {
             for (auto entries = std::exchange(share_of(node).aside, 0U); entries > 1; --entries) {
                 drop_reference(node);
             }
-            killed += kill_unclaimed(crew_, node);
+            killed += kill_unclaimed(crew_, node, reason);
             drop_reference(node);
             continue;
         }

@@ -81,7 +81,7 @@ kill_result kill_popped(crew& owner, token_node& node, std::string_view reason) 
         if (is_pass(node)) {
             node.operation->aside->drop_pass(node);
         } else if (is_share(node)) {
-            owner.outside[node.operation->number].killed.add(kill_unclaimed(owner, node));
+            owner.outside[node.operation->number].killed.add(kill_unclaimed(owner, node, reason));
             drop_reference(node);
         } else if (!drop_if_husk(node)) {
             continue;

@@ -225,16 +225,17 @@ void end_elements(token_node& node, std::size_t elements, std::uint32_t stretche
     if (drops_reference) drop_reference(node);
 }
 
-bool declare_killed(token_node& node) noexcept {
-    const state_word::finished end = node.state.finish(token_state::killed, false);
+bool declare_killed(token_node& node, end_reasons::prepared* why) noexcept {
+    const state_word::finished end = end_for_reason(node, token_state::killed, why);
     if (end.won) wake_waiters(node, end);
     return end.won;
 }
 
-std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept {
+std::size_t kill_unclaimed(crew& owner, token_node& node, std::string_view reason) noexcept {
     const claim rest = claim_rest(share_of(node));
     if (!rest.any()) return 0;
-    declare_killed(node);
+    auto why = prepare_reason(node, reason);
+    declare_killed(node, why ? &*why : nullptr);
     end_claim(owner, node, rest);
     return rest.elements;
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 
 #include <tokengate/detail/bulk_frame.hpp>
@@ -99,7 +100,8 @@ void end_elements(token_node& node, std::size_t elements, std::uint32_t stretche
 
 /// The first step of every kill: whoever waits for the share is released, and no stretch of it is
 /// begun any more. True if this made it terminal.
-bool declare_killed(token_node& node) noexcept;
+/// @param why  kept as its reason
+bool declare_killed(token_node& node, end_reasons::prepared* why = nullptr) noexcept;
 
 /// Kills a share, and counts those of its elements that have died of it, whose number it gives;
 /// none if it was terminal already. The caller has a reference, and the share is not counted yet.
@@ -108,6 +110,7 @@ bool declare_killed(token_node& node) noexcept;
 
 /// Kills the stretches of a share that nobody has claimed. How many elements these were; the caller
 /// counts them.
-std::size_t kill_unclaimed(crew& owner, token_node& node) noexcept;
+/// @param reason  kept as its reason; empty: none
+std::size_t kill_unclaimed(crew& owner, token_node& node, std::string_view reason) noexcept;
 
 }  // namespace tokengate::detail

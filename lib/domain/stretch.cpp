@@ -68,9 +68,10 @@ void worker::run_paused(token_node& node) noexcept {
                                          std::optional<steady_ns> deadline) noexcept {
     if (!is_share(awaited)) return false;
     while (!is_terminal(awaited.state.phase()) && !(deadline && steady_now() >= *deadline)) {
-        // What is left begins when its entries may; in a child process nobody takes them out.
-        if (crew_.attention() && awaited.operation->aside->paused() &&
-            crew_.current_phase() != phase::forked) {
+        // What is left begins when its entries may, or not at all; in a child process nobody takes
+        // them out.
+        if (crew_.attention() && crew_.current_phase() != phase::forked &&
+            (awaited.operation->aside->paused() || kill_condemned(awaited))) {
             break;
         }
         const auto number = share_of(awaited).claim();

@@ -151,7 +151,7 @@ std::size_t gate::submit_share(bulk_core& bulk, std::size_t count, const caller&
     bulk.admitted += taken;
     node->state.start(token_state::executing, 1 + stretches);
     if (at_once) {
-        who.self->run_entry(*node);
+        who.self->run(*node);
     } else if (room.way == route::deque) {
         who.self->keep_share(*node, stretches);
     } else {

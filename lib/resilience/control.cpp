@@ -154,9 +154,9 @@ bool pause(token_node& node) noexcept { return node.state.pause(); }
 bool resume(token_node& node) noexcept {
     const state_word::resumed was = node.state.resume();
     if (!was.paused) return false;
-    // Its runtime may end as soon as it has ended itself.
+    // Its runtime may end as soon as it has ended itself, and another have the same address.
     const auto hold = hold_runtimes();
-    if (find_runtime(runtime_of(node)) == nullptr) return true;
+    if (is_terminal(node.state.phase()) || find_runtime(runtime_of(node)) == nullptr) return true;
     node.operation->aside->let_out(node);
     if (was.helper) waiting_workers::notify(&node);
     return true;

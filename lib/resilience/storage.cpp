@@ -9,6 +9,7 @@
 #include <tokengate/resilience.hpp>
 
 #include "domain/tier.hpp"
+#include "fork.hpp"
 #include "resilience/supervisor.hpp"
 #include "token/fork_lock.hpp"
 
@@ -22,6 +23,8 @@ constexpr std::size_t most_permits = 1'000'000;
 
 struct all_tiers {
     all_tiers() {
+        // A token of a storage is resumed with the list of runtimes locked.
+        survive_forks();
         for (tier& each : of) hold_over_fork(each.lock());
     }
 

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -18,11 +20,25 @@
 #include "bulks.hpp"
 #include "hold.hpp"
 #include "ledger.hpp"
+#include "locality.hpp"
 #include "scale.hpp"
 
 namespace tokengate::test {
+namespace {
 
 using namespace std::chrono_literals;
+
+/// Whether it was killed for this reason.
+bool killed_by(const bulk<void>& which, const std::string& reason) {
+    try {
+        which.get();
+    } catch (const token_killed& why) {
+        return std::string(why.what()).find(reason) != std::string::npos;
+    }
+    return false;
+}
+
+}  // namespace
 
 TEST_CASE("a_bulk_killed_before_it_begins_never_runs") {
     for_each_small_shape([](const config& shape) {
@@ -227,6 +243,107 @@ TEST_CASE("a_bulk_whose_handle_is_dropped_runs_all_the_same_and_one_may_outlive_
     CHECK(ran == 2000);
     CHECK(kept.get()[999] == 999);
     CHECK_FALSE(kept.kill());
+}
+
+TEST_CASE("a_bulk_that_is_awaited_dies_with_its_operation") {
+    constexpr std::size_t count = 1000;
+    for (const bool executing : {false, true}) {
+        for (const bool alone : {false, true}) {
+            INFO("by ", std::string(executing ? "kill()" : "cancel()"),
+                 std::string(alone ? ", isolated" : ""));
+            runtime rt({.cores = 1});
+            std::atomic<std::size_t> ran{0};
+            std::optional<operation<void(std::size_t)>> op;
+            op = rt.operation("op", [&](std::size_t i) {
+                if (i == 0) {
+                    static_cast<void>(executing ? op->kill("enough") : op->cancel("enough"));
+                }
+                ++ran;
+            });
+            const auto parent = rt.operation("parent", [&] {
+                const bulk<void> all = op->bulk(numbers(std::size_t{0}, count));
+                if (alone) {
+                    all.wait(isolated);
+                } else {
+                    all.wait();
+                }
+                CHECK(killed_by(all, "enough"));
+            });
+            REQUIRE(ends(parent()));
+            settle_locality(rt);
+            // Of the stretch that had been taken out before.
+            CHECK(ran <= 64);
+            const token_counts counts = rt.stats().total();
+            CHECK(counts.killed >= count - 64);
+            CHECK(counts.killed + counts.completed == count + 1);
+        }
+    }
+}
+
+TEST_CASE("a_bulk_without_room_obeys_what_its_operation_is_told_meanwhile") {
+    // Called in a token beyond all limits: what finds no room is run by who calls.
+    constexpr std::size_t count = 100;
+    for (const bool pauses : {true, false}) {
+        INFO(std::string(pauses ? "pause()" : "cancel()"));
+        runtime rt({.cores = 1, .in_flight_limit = 1});
+        std::atomic<std::size_t> ran{0};
+        std::optional<operation<void(std::size_t)>> op;
+        op = rt.operation("op", [&](std::size_t i) {
+            if (i == 0) {
+                if (pauses) {
+                    op->pause();
+                } else {
+                    op->cancel("enough");
+                }
+            }
+            ++ran;
+        });
+        std::optional<bulk<void>> all;
+        const auto parent =
+            rt.operation("parent", [&] { all = op->bulk(numbers(std::size_t{0}, count)); });
+        REQUIRE(ends(parent()));
+        // Those that had room run when a worker comes to them.
+        CHECK(ran <= 2);
+        if (pauses) {
+            CHECK_FALSE(all->wait_for(20ms));
+            CHECK(ran <= 2);
+            op->resume();
+            all->get();
+            CHECK(ran == count);
+        } else {
+            CHECK_THROWS_AS(all->get(), token_killed);
+            CHECK(ran <= 2);
+        }
+        settle_locality(rt);
+        if (!pauses) CHECK(rt.stats().total().killed >= count - 2);
+    }
+}
+
+TEST_CASE("elements_that_have_not_begun_know_why_their_operation_was_killed") {
+    for (const bool is_aside : {false, true}) {
+        for (const bool executing : {false, true}) {
+            INFO(std::string(is_aside ? "set aside, " : "in lanes, "),
+                 std::string(executing ? "kill()" : "cancel()"));
+            runtime rt({.cores = 1});
+            hold gate;
+            const auto busy = rt.operation("busy", [&] { gate.pass(); });
+            const auto op = rt.operation("op", [](std::size_t) {});
+            busy();
+            REQUIRE(gate.await(1));
+            if (is_aside) op.pause();
+            const bulk<void> all = op.bulk(numbers<std::size_t>(0, 200));
+            if (is_aside) {
+                gate.release();
+                REQUIRE(eventually([&] { return op.stats().set_aside != 0; }));
+            }
+            static_cast<void>(executing ? op.kill("enough") : op.cancel("enough"));
+            gate.release();
+            CHECK(killed_by(all, "enough"));
+            op.resume();
+            settle_locality(rt);
+            CHECK(op.stats().counts.killed == 200);
+        }
+    }
 }
 
 }  // namespace tokengate::test

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <thread>
@@ -144,6 +145,40 @@ TEST_CASE("a_child_process_has_all_permits_of_a_storage_whatever_ran_in_its_pare
     REQUIRE(ends(t));
     settle(rt);
     set_storage_limit(storage::insane, most_at_once(storage::insane));
+}
+
+TEST_CASE("a_process_forks_while_tokens_of_a_storage_go_on_whatever_it_asked_for_first" *
+          doctest::skip(no_threads_in_children)) {
+    constexpr const char* in_own_process = "TOKENGATE_TEST_FORKS_IN_ITS_OWN_PROCESS";
+    if (std::getenv(in_own_process) == nullptr) {
+        CHECK(in_child([] {
+                  expect(setenv(in_own_process, "1", 1) == 0, "it can be told");
+                  return become_a_fresh_process("-tc=a_process_forks_while_tokens*");
+              }) == "exit 0");
+        return;
+    }
+    // Before there is a runtime.
+    set_storage_limit(storage::slow, 1);
+    runtime rt({.cores = 2});
+    const auto op = rt.operation("op", {.storage = storage::slow}, [] {});
+    std::atomic<bool> over{false};
+    std::thread other([&] {
+        while (!over) {
+            const token<void> t = op();
+            static_cast<void>(t.pause());
+            static_cast<void>(t.resume());
+            t.get();
+        }
+    });
+    for (int i = 0; i < 300; ++i) {
+        const pid_t child = fork();
+        if (child == 0) _exit(0);
+        REQUIRE(child > 0);
+        int status = 0;
+        CHECK(waitpid(child, &status, 0) == child);
+    }
+    over = true;
+    other.join();
 }
 
 TEST_CASE("a_child_process_of_a_token_is_told_too") {

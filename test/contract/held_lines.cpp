@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Serial tokens in line behind one that is paused keep their room, but leave half of it to others.
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <thread>
 #include <vector>
@@ -87,6 +88,32 @@ TEST_CASE("a_line_behind_a_paused_operation_leaves_room_to_others") {
     }
     gate.release();
     settle_locality(rt);
+}
+
+TEST_CASE("a_line_that_waits_for_a_permit_after_a_drain_is_not_held_up") {
+    // One permit, which a token of another operation has.
+    set_storage_limit(storage::slow, 1);
+    runtime rt({.cores = 2, .mailbox_capacity = 64, .in_flight_limit = 32});
+    hold gate;
+    const auto holder = rt.operation("holder", {.storage = storage::slow}, [&] { gate.pass(); });
+    auto traits = serial("a");
+    traits.storage = storage::slow;
+    const auto next = rt.operation("next", traits, [] {});
+    holder();
+    REQUIRE(gate.await(1));
+    std::vector<token<void>> made;
+    made.push_back(next());
+    await_set_aside(next);
+    next.pause();
+    CHECK_FALSE(next.drain_for(std::chrono::milliseconds(1)));
+    next.resume();
+    // All room but that of the holder.
+    fill(next, made);
+    CHECK(made.size() >= 31);
+    gate.release();
+    for (const auto& each : made) REQUIRE(ends(each));
+    settle_locality(rt);
+    set_storage_limit(storage::slow, most_at_once(storage::slow));
 }
 
 TEST_CASE("a_line_behind_a_paused_token_leaves_room_to_others") {

@@ -128,13 +128,6 @@ std::string in_bare_child(Body&& body) {
     });
 }
 
-/// Begins this program anew, with an argument. Returns only if that fails.
-int become_a_fresh_process(const char* argument) {
-    const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
-    execl(self.c_str(), self.c_str(), argument, static_cast<char*>(nullptr));
-    return 122;
-}
-
 constexpr const char* in_own_process = "TOKENGATE_TEST_IN_ITS_OWN_PROCESS";
 constexpr const char* at_start = "TOKENGATE_TEST_LOOKS_AROUND_AT_START";
 

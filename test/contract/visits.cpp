@@ -313,6 +313,36 @@ TEST_CASE("a_visit_of_a_runtime_that_has_stopped_or_is_gone_is_refused") {
           3);
 }
 
+TEST_CASE("a_runtime_may_end_as_soon_as_a_token_has_that_awaited_one_of_another_runtime") {
+    // Whoever ends that one lets the other go on, or finds it killed, and is not to touch anything
+    // of its runtime afterwards. With the thread sanitizer it matters little when that happens.
+    runtime others({.cores = 1});
+    std::atomic<bool> go{false};
+    const auto source = others.operation("source", [&] {
+        while (!go) std::this_thread::yield();
+        return 1;
+    });
+    for (std::size_t round = 0; round < scaled_starts(100); ++round) {
+        const bool killed = round % 2 == 1;
+        go = false;
+        const token<int> awaited = source();
+        token<int> left;
+        {
+            runtime rt({.cores = 1});
+            const auto waits = rt.operation(
+                "waits", [](token<int> first) -> task<int> { co_return co_await first; });
+            left = waits(awaited);
+            REQUIRE(eventually([&] { return left.state() == token_state::waiting; }));
+            go = true;
+            if (killed) static_cast<void>(left.kill());
+            left.wait();
+        }
+        REQUIRE(ends(awaited));
+        if (!killed) CHECK(left.get() == 1);
+    }
+    settle_locality(others);
+}
+
 TEST_CASE("visits_race_with_a_stop_that_kills") {
     for (std::size_t round = 0; round < scaled_starts(100); ++round) {
         runtime rt({.cores = 2});

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 
@@ -59,6 +60,13 @@ std::string in_child(Body&& body, unsigned seconds = 60) {
 /// What CHECK() is elsewhere, for such a child: nobody asks the test framework there.
 inline void expect(bool fine, const std::string& what) {
     if (!fine) throw std::logic_error(what);
+}
+
+/// Begins this program anew, with an argument. Returns only if that fails.
+inline int become_a_fresh_process(const char* argument) {
+    const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+    execl(self.c_str(), self.c_str(), argument, static_cast<char*>(nullptr));
+    return 122;
 }
 
 }  // namespace tokengate::test
