@@ -13,6 +13,7 @@
 
 #include "figure.hpp"
 #include "ledger.hpp"
+#include "longest.hpp"
 #include "random.hpp"
 #include "scale.hpp"
 #include "sleep/event_count.hpp"
@@ -21,9 +22,13 @@ namespace tokengate::test {
 namespace {
 
 using namespace std::chrono_literals;
+using clock = longest::clock;
 
 constexpr std::size_t park_cycles = 100'000;
 constexpr std::size_t cycles_of_several = 20'000;
+
+/// When something was done that another thread waits for.
+using moment = std::atomic<clock::time_point>;
 
 std::uint64_t parked_in(const runtime& rt) {
     std::uint64_t sum = 0;
@@ -71,19 +76,19 @@ bool nobody_oversleeps(int turns) {
 TEST_CASE("no_wake_up_is_lost_in_100000_park_cycles") {
     seeded random;
     std::uint64_t parked = 0;
-    std::chrono::steady_clock::duration longest{};
+    longest wake_up;
     for (const int cores : {1, 2, 4}) {
         INFO(cores, " domains");
         runtime rt({.cores = cores, .spin_time = 0us});
         const auto op = rt.operation("op", [](std::size_t n) { return n; });
         for (std::size_t i = 0; i < scaled(park_cycles) / 3; ++i) {
-            const auto begun = std::chrono::steady_clock::now();
+            const auto begun = clock::now();
             const token<std::size_t> t = op(i);
             // Without going to sleep, if it does not take too long: so the next call comes at any
             // step of the worker's own way there, or behind it.
             for (int looks = 0; looks < 1000 && !t.done(); ++looks) detail::cpu_pause();
             REQUIRE(result_of(t) == i);
-            longest = std::max(longest, std::chrono::steady_clock::now() - begun);
+            wake_up.add(begun);
             for (std::uint64_t spins = random.below(200); spins > 0; --spins) detail::cpu_pause();
             if (random.one_in(64)) std::this_thread::sleep_for(50us);
         }
@@ -93,13 +98,11 @@ TEST_CASE("no_wake_up_is_lost_in_100000_park_cycles") {
         parked += parked_in(rt);
     }
     figure("park cycles", parked);
-    // Said, not checked: what it may be depends on who else uses the machine.
-    figure("longest wake-up in microseconds",
-           static_cast<std::uint64_t>(
-               std::chrono::duration_cast<std::chrono::microseconds>(longest).count()));
+    wake_up.say("wake-up");
 }
 
 TEST_CASE("no_wake_up_is_lost_when_several_threads_submit_single_tokens") {
+    longest wake_up;
     for (const int cores : {2, 5, 64}) {
         INFO(cores, " domains");
         runtime rt({.cores = cores, .spin_time = 0us, .steal = stealing::strict});
@@ -112,7 +115,9 @@ TEST_CASE("no_wake_up_is_lost_when_several_threads_submit_single_tokens") {
             crowd.emplace_back([&, op, t] {
                 seeded random(parent, t);
                 for (std::size_t i = 0; i < scaled(cycles_of_several) / 3 && !stuck; ++i) {
+                    const auto begun = clock::now();
                     if (!ends(op())) stuck = true;
+                    wake_up.add(begun);
                     if (random.one_in(16)) std::this_thread::sleep_for(20us);
                 }
             });
@@ -122,36 +127,87 @@ TEST_CASE("no_wake_up_is_lost_when_several_threads_submit_single_tokens") {
         settle(rt);
         figure("park cycles", parked_in(rt));
     }
+    wake_up.say("wake-up");
 }
 
 TEST_CASE("a_worker_that_sleeps_in_a_wait_is_always_woken") {
+    longest worker_is_up;
+    longest thread_is_up;
     for (const int cores : {2, 4}) {
         INFO(cores, " domains");
         runtime rt({.cores = cores, .spin_time = 0us});
-        const auto inner =
-            rt.operation("inner", {.weight = weight::light}, [](int n) { return n + 1; });
+        moment inner_done;
+        moment outer_done;
+        const auto inner = rt.operation("inner", {.weight = weight::light}, [&](int n) {
+            inner_done = clock::now();
+            return n + 1;
+        });
         const auto outer = rt.operation("outer", {.weight = weight::heavy}, [&](int n) {
             const token<int> t = inner(n);
             std::this_thread::yield();
-            return t.get();
+            const int result = t.get();
+            worker_is_up.add(inner_done);
+            outer_done = clock::now();
+            return result;
         });
         for (int i = 0; i < static_cast<int>(scaled(10'000)); ++i) {
             REQUIRE(result_of(outer(i)) == i + 1);
+            thread_is_up.add(outer_done);
         }
         settle(rt);
         figure("park cycles", parked_in(rt));
     }
+    worker_is_up.say("wake-up of a worker that waits");
+    thread_is_up.say("wake-up of a thread that waits");
+}
+
+TEST_CASE("a_worker_is_always_woken_for_the_next_token_of_a_serial_key") {
+    longest turn;
+    for (const int cores : {1, 2}) {
+        INFO(cores, " domains");
+        runtime rt({.cores = cores, .workers_per_core = 2, .spin_time = 0us});
+        std::atomic<bool> stuck{false};
+        moment before_done = clock::now();
+        const auto op = rt.operation("op", {.sticky = sticky::by_anchor("key", sticky::serial)},
+                                     [&](clock::time_point called) {
+                                         // Since then nobody else has had the turn.
+                                         turn.add(std::max(called, before_done.load()));
+                                         before_done = clock::now();
+                                     });
+        std::vector<std::thread> crowd;
+        const seeded parent;
+        for (std::size_t t = 0; t < 3; ++t) {
+            crowd.emplace_back([&, t] {
+                seeded random(parent, t);
+                for (std::size_t i = 0; i < scaled(cycles_of_several) / 6 && !stuck; ++i) {
+                    if (!ends(op(clock::now()))) stuck = true;
+                    if (random.one_in(4)) std::this_thread::sleep_for(20us);
+                }
+            });
+        }
+        for (std::thread& each : crowd) each.join();
+        REQUIRE_FALSE(stuck);
+        settle(rt);
+        // They did sleep, or this has shown nothing.
+        CHECK(parked_in(rt) > scaled(cycles_of_several) / 100);
+        figure("park cycles", parked_in(rt));
+    }
+    turn.say("wake-up for the turn of a serial token");
 }
 
 TEST_CASE("wait_idle_is_always_woken") {
     runtime rt({.cores = 3, .spin_time = 0us});
-    const auto op = rt.operation("op", [] {});
+    longest is_up;
+    moment done;
+    const auto op = rt.operation("op", [&] { done = clock::now(); });
     for (std::size_t i = 0; i < scaled(20'000); ++i) {
         op();
         REQUIRE(rt.wait_idle_for(hang_limit));
+        is_up.add(done);
     }
     check_ledger(rt);
     figure("park cycles", parked_in(rt));
+    is_up.say("wake-up of wait_idle()");
 }
 
 TEST_CASE("the_check_of_sleepers_catches_one_that_looks_before_it_announces_itself") {
