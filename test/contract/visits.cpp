@@ -315,7 +315,7 @@ TEST_CASE("a_visit_of_a_runtime_that_has_stopped_or_is_gone_is_refused") {
 
 TEST_CASE("a_runtime_may_end_as_soon_as_a_token_has_that_awaited_one_of_another_runtime") {
     // Whoever ends that one lets the other go on, or finds it killed, and is not to touch anything
-    // of its runtime afterwards. With the thread sanitizer it matters little when that happens.
+    // of its runtime afterwards.
     runtime others({.cores = 1});
     std::atomic<bool> go{false};
     const auto source = others.operation("source", [&] {
