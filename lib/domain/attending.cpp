@@ -20,7 +20,9 @@ void worker::run_attended(token_node& node) noexcept {
         return;
     }
     if (aside.attends()) {
-        const backlog::turn next = aside.exchange(node, isolation_ != nullptr);
+        // On top of others it stays with this one.
+        const bool only_it = isolation_ != nullptr || has_turn() || !may_nest();
+        const backlog::turn next = aside.exchange(node, only_it);
         if (next.node == nullptr) return;
         if (next.doomed) {
             run_too_late(node, aside.reason());

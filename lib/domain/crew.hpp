@@ -292,6 +292,8 @@ class crew {
     [[nodiscard]] worker* claim_reserve(domain& home) noexcept;
     void rest_all_reserves() noexcept;
     void kill_running_stretches(worker& busy) noexcept;
+    [[nodiscard]] std::size_t kill_running_stretches_of(operation_core& operation,
+                                                        worker& busy) noexcept;
 
     const runtime_core* const runtime_;  ///< whose tokens these are; only ever compared
     const settings settings_;

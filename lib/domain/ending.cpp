@@ -290,6 +290,11 @@ std::size_t crew::kill_executing_of(operation_core& operation, std::string_view 
             }
             drop_reference(*node);
         }
+        // Of shares that somebody else has killed meanwhile, who came to one of their entries.
+        if (const std::size_t more = kill_running_stretches_of(operation, each); more != 0) {
+            dead += more;
+            each.pass_stop_requests_on();
+        }
     });
     return dead;
 }

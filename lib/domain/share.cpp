@@ -90,11 +90,12 @@ struct taken_over {
 
 // One at a time: arguments are not destroyed while the worker is held, lest their destructors wait
 // for it.
-std::optional<taken_over> take_over_one(worker& busy, const token_node* only) noexcept {
+template <class Wanted>
+std::optional<taken_over> take_over_one(worker& busy, Wanted&& wanted) noexcept {
     taken_over found;
     busy.executing.inspect_frames([&](execution_stack::frame& each) {
         token_node& node = *each.node;
-        if (found.node != nullptr || !is_share(node) || (only != nullptr && &node != only)) return;
+        if (found.node != nullptr || !is_share(node) || !wanted(node)) return;
         const claim killed = take_over(whole_of(each));
         if (!killed.any()) return;
         node.state.retain();
@@ -119,7 +120,10 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
     std::size_t dead = 0;
     std::unique_lock<std::mutex> hold = hold_runtimes();
     const state_word::finished end = end_for_reason(node, token_state::killed, why);
-    if (!end.won) return std::nullopt;
+    // Somebody who came to an entry of it may have killed what had not begun, and no more.
+    if (!end.won && !(node.state.phase() == token_state::killed && share_of(node).has_unended())) {
+        return std::nullopt;
+    }
     // An element that has not been counted keeps the runtime alive, and so does the lock; without
     // it, one that has been claimed here, and is counted at the end.
     crew& owner = node.operation->runtime->workers();
@@ -127,21 +131,22 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
     const auto free_list = [&] {
         if (!hold) return;
         hold.unlock();
-        wake_waiters(node, end);
+        if (end.won) wake_waiters(node, end);
     };
     const claim rest = claim_rest(share_of(node));
     if (rest.any()) {
         hold.unlock();
         // Its entries may have been set aside: before anybody is woken, and asks what waits.
         node.operation->aside->write_off(share_of(node));
-        wake_waiters(node, end);
+        if (end.won) wake_waiters(node, end);
         end_claim(owner, node, rest);
         dead += rest.elements;
     }
     // Whoever runs a stretch that is not seen below sees that the share is dead.
     heavy_fence();
+    const auto is_it = [&](const token_node& seen) { return &seen == &node; };
     owner.for_each_worker([&](worker& each) {
-        while (const auto found = take_over_one(each, &node)) {
+        while (const auto found = take_over_one(each, is_it)) {
             free_list();
             dead += end_taken(owner, *found);
             each.pass_stop_requests_on();
@@ -154,7 +159,7 @@ std::optional<std::size_t> kill_share(token_node& node, end_reasons::prepared* w
         owner.tell_quiet();
     }
     free_list();
-    return dead;
+    return end.won || dead != 0 ? std::optional(dead) : std::nullopt;
 }
 
 namespace {
@@ -240,8 +245,23 @@ std::size_t kill_unclaimed(crew& owner, token_node& node, std::string_view reaso
     return rest.elements;
 }
 
+std::size_t crew::kill_running_stretches_of(operation_core& operation, worker& busy) noexcept {
+    const auto doomed = [&](const token_node& node) {
+        return node.operation == &operation && operation.aside->condemns(node);
+    };
+    std::size_t dead = 0;
+    while (const auto found = take_over_one(busy, doomed)) {
+        declare_killed(*found->node);
+        const std::size_t elements = end_taken(*this, *found);
+        outside[operation.number].killed.add(elements, std::memory_order_seq_cst);
+        dead += elements;
+    }
+    if (dead != 0) tell_quiet();
+    return dead;
+}
+
 void crew::kill_running_stretches(worker& busy) noexcept {
-    while (const auto found = take_over_one(busy, nullptr)) {
+    while (const auto found = take_over_one(busy, [](const token_node&) { return true; })) {
         outside_counts& counted = outside[found->node->operation->number];
         declare_killed(*found->node);
         // Nothing is counted before it is terminal, as in kill_executing().

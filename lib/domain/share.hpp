@@ -55,6 +55,12 @@ struct share {
         return cursor.load(std::memory_order_relaxed) < stretches;
     }
 
+    /// True if an element has not ended, so that it is not counted either.
+    [[nodiscard]] bool has_unended() const noexcept {
+        // Relaxed: what is decided by it is decided again.
+        return static_cast<std::uint32_t>(pending.load(std::memory_order_relaxed)) != 0;
+    }
+
     static constexpr std::uint64_t one_stretch = std::uint64_t{1} << 32U;
 };
 

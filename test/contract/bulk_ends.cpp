@@ -330,8 +330,9 @@ TEST_CASE("elements_that_have_not_begun_know_why_their_operation_was_killed") {
             const auto op = rt.operation("op", [](std::size_t) {});
             busy();
             REQUIRE(gate.await(1));
-            if (is_aside) op.pause();
+            // The other way round they would be single tokens.
             const bulk<void> all = op.bulk(numbers<std::size_t>(0, 200));
+            if (is_aside) op.pause();
             if (is_aside) {
                 gate.release();
                 REQUIRE(eventually([&] { return op.stats().set_aside != 0; }));
@@ -342,6 +343,54 @@ TEST_CASE("elements_that_have_not_begun_know_why_their_operation_was_killed") {
             op.resume();
             settle_locality(rt);
             CHECK(op.stats().counts.killed == 200);
+        }
+    }
+}
+
+TEST_CASE("a_kill_ends_stretches_that_run_although_the_rest_has_died_before") {
+    enum class first { pause, cancel };
+    for (const first how : {first::pause, first::cancel}) {
+        for (const bool by_operation : {true, false}) {
+            INFO(std::string(how == first::pause ? "pause(), " : "cancel(), "),
+                 std::string(by_operation ? "kill() of the operation" : "kill() of the bulk"));
+            constexpr std::size_t count = 200;
+            runtime rt({.cores = 1, .workers_per_core = 2});
+            hold inside;
+            hold other;
+            std::atomic<std::size_t> ran{0};
+            const auto busy = rt.operation("busy", [&] { other.pass(); });
+            const auto op = rt.operation("op", [&](std::size_t i) {
+                if (i == 0) inside.pass();
+                ++ran;
+            });
+            busy();
+            REQUIRE(other.await(1));
+            const bulk<void> all = op.bulk(numbers<std::size_t>(0, count));
+            REQUIRE(inside.await(1));
+            if (how == first::pause) {
+                op.pause();
+            } else {
+                op.cancel("enough");
+            }
+            other.release();
+            if (how == first::pause) {
+                REQUIRE(eventually([&] { return op.stats().set_aside != 0; }));
+            } else {
+                REQUIRE(ends(all));
+            }
+            if (by_operation) {
+                CHECK(op.kill("enough") >= 2);
+            } else {
+                CHECK(all.kill("enough"));
+            }
+            inside.release();
+            REQUIRE(ends(all));
+            CHECK(killed_by(all, "enough"));
+            if (how == first::pause) op.resume();
+            settle_locality(rt);
+            // The late one.
+            CHECK(ran == 1);
+            CHECK(op.stats().counts.killed == count);
         }
     }
 }
