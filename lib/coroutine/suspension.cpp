@@ -98,8 +98,8 @@ void suspension::wake() noexcept {
         readmit(node);
         return;
     }
-    // Whoever kills it meanwhile counts it when this lock is free; then its runtime may end, but for
-    // visitors.
+    // Whoever kills it meanwhile counts it when this lock is free; then its runtime may end, but
+    // for visitors.
     std::optional<crew::visitor> here;
     {
         const auto hold = hold_runtimes();
